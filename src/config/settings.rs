@@ -1,0 +1,166 @@
+//! The settings as meant: what the rest of the program may believe.
+//!
+//! Everything here was checked by [`Settings::understand`](super::Settings); a value of these types
+//! needs no further validation. Durations are positive, paths are as the operator wrote them.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use http::HeaderValue;
+use serde_json::Value;
+use url::Url;
+
+use crate::oidc::Issuer;
+
+/// Everything the process was asked to do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The mirrors of this process, at least one, with distinct names and routes.
+    pub mirrors: Vec<Mirror>,
+    /// Where and how to serve; `None` when nothing listens.
+    pub serve: Option<Serve>,
+}
+
+/// One cluster mirrored to one issuer.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    /// The name used in logs.
+    pub name: String,
+    /// The public issuer.
+    pub issuer: Issuer,
+    /// The addresses of the API servers, scheme `https`, no path; empty means the one address that
+    /// the kubeconfig or the in-cluster environment names.
+    pub upstreams: Vec<Url>,
+    /// How to authenticate to the upstreams and whom to trust there.
+    pub credentials: Credentials,
+    /// Time between two rounds of polling, before jitter.
+    pub poll_interval: Duration,
+    /// Deadline of one read from an upstream, connection included.
+    pub timeout: Duration,
+    /// What to do when an upstream names another issuer than the public one.
+    pub on_issuer_mismatch: OnIssuerMismatch,
+    /// HTTP metadata of both documents, served and published alike.
+    pub metadata: Metadata,
+    /// Members added to the discovery document, sorted by name.
+    pub discovery_members: Vec<(String, Value)>,
+    /// Where the documents are published to.
+    pub targets: Vec<Target>,
+    /// Time between two comparisons of the published objects with the snapshot.
+    pub reconcile_interval: Duration,
+}
+
+/// How to authenticate to the upstreams of a mirror and whom to trust there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nothing was configured: the in-cluster service account when there is one, otherwise the
+    /// current kubeconfig.
+    Ambient,
+    /// Explicit files.
+    Files(CredentialFiles),
+    /// A kubeconfig: the one named, or those that `KUBECONFIG` or the home directory name.
+    Kubeconfig {
+        /// The kubeconfig file; `None` for the usual places.
+        file: Option<PathBuf>,
+        /// The context to use; `None` for `current-context`.
+        context: Option<String>,
+    },
+}
+
+/// Explicit credential files. Every one is read again when it changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CredentialFiles {
+    /// PEM bundle of the CAs that sign the upstreams' certificates; `None` for the system's.
+    pub ca_file: Option<PathBuf>,
+    /// File with the bearer token.
+    pub token_file: Option<PathBuf>,
+    /// Client certificate chain and private key, both PEM.
+    pub client_certificate: Option<KeyPairFiles>,
+    /// The DNS name to expect in the upstreams' certificates instead of the address.
+    pub server_name: Option<String>,
+}
+
+/// A certificate chain and its private key, both PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPairFiles {
+    /// The certificate chain, leaf first.
+    pub cert_file: PathBuf,
+    /// The private key of the leaf.
+    pub key_file: PathBuf,
+}
+
+/// What to do when an upstream names another issuer than the public one (DESIGN 8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnIssuerMismatch {
+    /// Publish and warn: the documents must exist before the API server's flag is switched.
+    #[default]
+    Publish,
+    /// Keep the last good snapshot until the issuers agree.
+    Refuse,
+}
+
+/// HTTP metadata of the documents, served and published alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// `Cache-Control` of both documents.
+    pub cache_control: HeaderValue,
+    /// `Content-Type` of the JWKS; the discovery document is always `application/json`.
+    pub jwks_content_type: HeaderValue,
+}
+
+/// A place the documents are published to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A directory that a web server serves.
+    Directory(PathBuf),
+    /// A bucket of an S3 or S3-compatible store.
+    S3(S3Target),
+}
+
+/// A bucket of an S3 or S3-compatible store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct S3Target {
+    /// The bucket.
+    pub bucket: String,
+    /// What object keys start with, without leading or trailing slash; may be empty.
+    pub prefix: String,
+    /// The region; `None` for what the environment or the profile says.
+    pub region: Option<String>,
+    /// The endpoint of a compatible store; `None` for AWS.
+    pub endpoint: Option<Url>,
+    /// PEM bundle of the CAs that sign the endpoint's certificate; `None` for the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Whether the bucket stands in the path instead of the host name.
+    pub path_style: bool,
+    /// The AWS profile; `None` for the usual credential chain.
+    pub profile: Option<String>,
+    /// Server-side encryption asked for with each write.
+    pub encryption: Encryption,
+}
+
+/// Server-side encryption asked for with each write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// `AES256` (SSE-S3): readable without credentials, which SSE-KMS is not.
+    #[default]
+    Aes256,
+    /// Nothing is asked for: what the bucket does by default, or for stores that refuse the header.
+    BucketDefault,
+}
+
+/// Where and how to serve.
+#[derive(Clone, Debug)]
+pub struct Serve {
+    /// Addresses to listen on, at least one.
+    pub listen: Vec<SocketAddr>,
+    /// Certificate and key; `None` serves plain HTTP, for use behind a proxy.
+    pub tls: Option<KeyPairFiles>,
+    /// Connections at one time; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// Deadline of the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Deadline of a request's head.
+    pub header_timeout: Duration,
+    /// How long a connection may stay open without a request.
+    pub idle_timeout: Duration,
+    /// How long requests in flight may take after SIGTERM.
+    pub shutdown_grace: Duration,
+}
