@@ -1,0 +1,1 @@
+//! A standalone OIDC discovery and JWKS mirror for Kubernetes.
