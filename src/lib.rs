@@ -1,1 +1,7 @@
 //! A standalone OIDC discovery and JWKS mirror for Kubernetes.
+
+pub mod config;
+pub mod oidc;
+mod report;
+
+pub use report::Report;

@@ -1,1 +1,3 @@
-fn main(){}
+//! Arguments → run → exit code.
+
+fn main() {}

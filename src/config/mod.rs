@@ -1,0 +1,3 @@
+//! Configuration: the file as written, and the settings as meant.
+
+pub mod settings;
