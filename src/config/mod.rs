@@ -1,3 +1,13 @@
 //! Configuration: the file as written, and the settings as meant.
 
+mod error;
+mod file;
 pub mod settings;
+mod target;
+mod understand;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::ConfigError;
+pub use file::Override;

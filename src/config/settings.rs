@@ -1,11 +1,12 @@
 //! The settings as meant: what the rest of the program may believe.
 //!
-//! Everything here was checked by [`Settings::understand`](super::Settings); a value of these types
+//! Everything here was checked by [`Settings::load`]; a value of these types
 //! needs no further validation. Durations are positive, paths are as the operator wrote them.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::HeaderValue;
+use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
@@ -88,7 +89,8 @@ pub struct KeyPairFiles {
 }
 
 /// What to do when an upstream names another issuer than the public one (DESIGN 8).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum OnIssuerMismatch {
     /// Publish and warn: the documents must exist before the API server's flag is switched.
     #[default]
@@ -115,6 +117,30 @@ pub enum Target {
     S3(S3Target),
 }
 
+impl Target {
+    /// What tells two targets apart: the URL and, for a store of its own, the endpoint.
+    pub(super) fn place(&self) -> (String, Option<&Url>) {
+        let endpoint = match self {
+            Self::Directory(_) => None,
+            Self::S3(target) => target.endpoint.as_ref(),
+        };
+        (self.to_string(), endpoint)
+    }
+}
+
+/// The URL as configured.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => write!(f, "file://{}", path.display()),
+            Self::S3(S3Target { bucket, prefix, .. }) if prefix.is_empty() => {
+                write!(f, "s3://{bucket}")
+            }
+            Self::S3(S3Target { bucket, prefix, .. }) => write!(f, "s3://{bucket}/{prefix}"),
+        }
+    }
+}
+
 /// A bucket of an S3 or S3-compatible store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct S3Target {
@@ -137,7 +163,8 @@ pub struct S3Target {
 }
 
 /// Server-side encryption asked for with each write.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Encryption {
     /// `AES256` (SSE-S3): readable without credentials, which SSE-KMS is not.
     #[default]

@@ -1,0 +1,239 @@
+use std::{fs, path::Path, time::Duration};
+
+use super::{ConfigError, Override, settings::*};
+use crate::Report;
+
+const ONE: &str = "[[mirror]]\nissuer = 'https://oidc.example.com'\n";
+
+fn load(text: &str, set: &[&str]) -> Result<Settings, ConfigError> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    let overrides: Vec<_> = set
+        .iter()
+        .map(|text| Override::parse(text).unwrap())
+        .collect();
+    Settings::load(Some(file.path()), &overrides)
+}
+
+#[test]
+fn one_mirror_needs_only_its_issuer() {
+    let settings = load(ONE, &[]).unwrap();
+    let [mirror] = settings.mirrors.as_slice() else {
+        panic!()
+    };
+    assert_eq!(
+        (mirror.name.as_str(), &mirror.credentials),
+        ("default", &Credentials::Ambient)
+    );
+    assert_eq!(mirror.poll_interval, Duration::from_secs(15));
+    assert!(settings.serve.is_none());
+}
+
+#[test]
+fn overrides_reach_every_key_without_a_file() {
+    let overrides = [
+        Override::flag("--issuer", "mirror.issuer", "https://oidc.example.com"),
+        Override::parse("mirror.0.poll-interval=5s").unwrap(),
+        Override::parse("mirror.target.url=s3://bucket/a/b/").unwrap(),
+        Override::parse("mirror.target.path-style = true").unwrap(),
+        Override::parse("serve.listen=['127.0.0.1:0', '[::1]:0']").unwrap(),
+    ];
+    let settings = Settings::load(None, &overrides).unwrap();
+    assert_eq!(settings.mirrors[0].poll_interval, Duration::from_secs(5));
+    let [Target::S3(target)] = settings.mirrors[0].targets.as_slice() else {
+        panic!()
+    };
+    assert_eq!(
+        (
+            target.bucket.as_str(),
+            target.prefix.as_str(),
+            target.path_style
+        ),
+        ("bucket", "a/b", true)
+    );
+    assert_eq!(settings.serve.unwrap().listen.len(), 2);
+}
+
+#[test]
+fn what_cannot_be_believed_is_refused_by_key_and_value() {
+    let two = |rest: &str| format!("[[mirror]]\nname = 'a'\n{}\n[[mirror]]\n{rest}", &ONE[11..]);
+    for (text, set, expected) in [
+        (String::new(), &[][..], "mirror.issuer is missing"),
+        ("nonsense".into(), &[], "line 1"),
+        (
+            "[[mirror]]\nissuerr = 'x'".into(),
+            &[],
+            "unknown field `issuerr`",
+        ),
+        ("[mirror]".into(), &[], "sequence"),
+        (
+            "[[mirror]]\nissuer = 'http://x.example'".into(),
+            &[],
+            "mirror.issuer = \"http://x.example\": ",
+        ),
+        (
+            "[[mirror]]\nissuer = 'https://x.example/?q'".into(),
+            &[],
+            "no query",
+        ),
+        (
+            "[[mirror]]\nissuer = 'https://x.example/#f'".into(),
+            &[],
+            "no fragment",
+        ),
+        (
+            "[[mirror]]\nissuer = 'https://x.example/.well-known/openid-configuration'".into(),
+            &[],
+            "the issuer is the part before",
+        ),
+        (
+            two("name = 'b'\nissuer = 'https://oidc.example.com'"),
+            &[],
+            "an issuer of its own",
+        ),
+        (
+            two("name = 'b'\nissuer = 'https://oidc.example.com:8443/'"),
+            &[],
+            "an issuer of its own",
+        ),
+        (
+            two("name = 'a'\nissuer = 'https://b.example.com'"),
+            &[],
+            "two mirrors are named \"a\"",
+        ),
+        (
+            two("issuer = 'https://b.example.com'"),
+            &[],
+            "mirror.1.name is missing",
+        ),
+        (
+            two("name = 'b'\nissuer = 'https://b.example.com'"),
+            &["mirror.0.target.url=s3://x", "mirror.1.target.url=s3://x/"],
+            "two targets are s3://x",
+        ),
+        (
+            two("name = 'b'\nissuer = 'https://b.example.com'"),
+            &["mirror.timeout=5s"],
+            "say which one: mirror.0",
+        ),
+        (
+            ONE.into(),
+            &["mirror.timeout=soon"],
+            "mirror.timeout = \"soon\": a duration is written",
+        ),
+        (ONE.into(), &["mirror.timeout=0s"], "between 1s and 24h"),
+        (
+            ONE.into(),
+            &["mirror.timeoutt=5s"],
+            "--set mirror.timeoutt=5s: unknown field",
+        ),
+        (
+            ONE.into(),
+            &["mirror.2.timeout=5s"],
+            "there is no mirror.2: the next one is mirror.1",
+        ),
+        (
+            ONE.into(),
+            &["mirror.issuer.x=5s"],
+            "issuer holds no further settings",
+        ),
+        (
+            ONE.into(),
+            &["mirror.upstreams=['http://x']"],
+            "reached by https",
+        ),
+        (
+            ONE.into(),
+            &["mirror.upstreams=['https://x/api']"],
+            "only scheme, host and port",
+        ),
+        (
+            ONE.into(),
+            &["mirror.upstreams=['https://x', 'https://x:443']"],
+            "listed twice",
+        ),
+        (
+            ONE.into(),
+            &["mirror.token-file=/t"],
+            "mirror.upstreams is missing",
+        ),
+        (
+            ONE.into(),
+            &["mirror.token-file=/t", "mirror.context=x"],
+            "choose one",
+        ),
+        (
+            ONE.into(),
+            &["mirror.on-issuer-mismatch=ignore"],
+            "unknown variant `ignore`",
+        ),
+        (
+            ONE.into(),
+            &[
+                "mirror.cache-control='a\\nb'",
+                "mirror.cache-control=\"a\\nb\"",
+            ],
+            "not a header value",
+        ),
+        (
+            ONE.into(),
+            &["mirror.discovery-members.jwks_uri=x"],
+            "computes this member itself",
+        ),
+        (
+            ONE.into(),
+            &["mirror.target.url=ftp://x"],
+            "a target is s3://",
+        ),
+        (
+            ONE.into(),
+            &["mirror.target.url=s3:///x"],
+            "s3://bucket/prefix",
+        ),
+        (
+            ONE.into(),
+            &["mirror.target.url=file:///x", "mirror.target.region=y"],
+            "no settings but its url",
+        ),
+        (
+            ONE.into(),
+            &["serve.max-connections=5"],
+            "serve.listen is missing",
+        ),
+        (
+            ONE.into(),
+            &["serve.listen=['localhost:80']"],
+            "an address is written",
+        ),
+        (
+            ONE.into(),
+            &["serve.listen=['[::]:80']", "serve.max-connections=0"],
+            "from 1 to",
+        ),
+        (
+            ONE.into(),
+            &["serve.listen=['[::]:80']", "serve.tls.cert-file=x"],
+            "serve.tls.key-file is missing",
+        ),
+    ] {
+        let error = load(&text, set).unwrap_err();
+        let message = Report(&error).to_string();
+        assert!(message.contains(expected), "{text:?} {set:?}: {message}");
+    }
+}
+
+#[test]
+fn a_password_in_an_address_is_not_repeated() {
+    let error = load(ONE, &["mirror.upstreams=['https://me:hunter2@x']"]).unwrap_err();
+    assert!(!format!("{error:?} {}", Report(&error)).contains("hunter2"));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let error = Settings::load(Some(Path::new("/no/such/mirror.toml")), &[]).unwrap_err();
+    assert!(
+        Report(&error)
+            .to_string()
+            .contains("/no/such/mirror.toml: No such file")
+    );
+}
