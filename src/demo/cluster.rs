@@ -6,7 +6,7 @@
 use std::{
     convert::Infallible,
     fs, io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -14,10 +14,9 @@ use std::{
 
 use http_body_util::Full;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket};
 
 use super::{
-    Apiserver, Authority, Certificate, CertificateError, Claims, Https, KeyError, KeyKind,
+    Apiserver, Authority, Certificate, CertificateError, Claims, Https, KeyError, KeyKind, Port,
     ServiceAccount, SigningKey, TlsError, respond, tls,
 };
 
@@ -34,12 +33,7 @@ pub struct Cluster {
 /// One API server of the cluster.
 #[derive(Debug)]
 struct Server {
-    #[expect(
-        dead_code,
-        reason = "bound but never listening: nobody is given the port while the server is down"
-    )]
-    reservation: TcpSocket,
-    address: SocketAddr,
+    port: Port,
     keys: Vec<SigningKey>,
     signing: SigningKey,
     /// `None` while the API server is down.
@@ -73,10 +67,8 @@ impl Cluster {
         write(&cluster.ca_file(), &authority.pem())?;
         write(&cluster.token_file(), &cluster.token)?;
         for index in 0..count {
-            let (reservation, address) = reserve().map_err(ClusterError::Bind)?;
             cluster.servers.push(Server {
-                reservation,
-                address,
+                port: Port::reserve().map_err(ClusterError::Bind)?,
                 keys: Vec::new(),
                 signing: key.clone(),
                 running: None,
@@ -90,7 +82,10 @@ impl Cluster {
 
     /// The addresses of the API servers.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.servers.iter().map(|server| server.address).collect()
+        self.servers
+            .iter()
+            .map(|server| server.port.address())
+            .collect()
     }
 
     /// PEM file of the CA that signed the API servers' certificate.
@@ -144,11 +139,11 @@ impl Cluster {
         let apiserver = Arc::new(Apiserver {
             anonymous: false,
             issuer: self.issuer.clone(),
-            jwks_uri: format!("https://{}/openid/v1/jwks", server.address),
+            jwks_uri: format!("https://{}/openid/v1/jwks", server.port.address()),
             keys: keys.iter().map(|key| key.jwk().clone()).collect(),
             token: self.token.clone(),
         });
-        let listener = listen(server.address).map_err(ClusterError::Bind)?;
+        let listener = server.port.listen().map_err(ClusterError::Bind)?;
         server.keys = keys;
         server.signing = signing;
         server.running = Some(Https::start(listener, tls, move |request| {
@@ -194,26 +189,6 @@ fn write(path: &Path, text: &str) -> Result<(), ClusterError> {
     })
 }
 
-/// Binds a free loopback port without listening on it: connecting is refused.
-fn reserve() -> io::Result<(TcpSocket, SocketAddr)> {
-    let socket = bind((Ipv4Addr::LOCALHOST, 0).into())?;
-    let address = socket.local_addr()?;
-    Ok((socket, address))
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    bind(address)?.listen(BACKLOG)
-}
-
-/// Binds a socket that shares its port with the reservation.
-fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(true)?;
-    socket.bind(address)?;
-    Ok(socket)
-}
-
 /// Why the cluster could not be started, or an API server of it.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -242,8 +217,6 @@ pub enum ClusterError {
 
 /// How long tokens are valid, as the EKS pod identity webhook asks for.
 const TOKEN_LIFETIME: Duration = Duration::from_hours(24);
-/// Connections that wait to be accepted.
-const BACKLOG: u32 = 128;
 /// Namespace, name and uid of the service account that the mirror reads with.
 const MIRROR: (&str, &str, &str) = (
     "kube-system",

@@ -2,7 +2,13 @@
 //!
 //! It is not what the mirror serves with: it knows no limit but the handshake's.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -17,7 +23,7 @@ use hyper_util::{
 use rustls::{ServerConfig, crypto::aws_lc_rs, server::VerifierBuilderError};
 use thiserror::Error;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -92,6 +98,56 @@ where
     }
 }
 
+/// A loopback port kept for one server, also while that is down: connecting is refused then.
+#[derive(Debug)]
+pub struct Port {
+    #[expect(
+        dead_code,
+        reason = "bound but never listening: the port is given to nobody else"
+    )]
+    reservation: TcpSocket,
+    address: SocketAddr,
+}
+
+impl Port {
+    /// Takes a free port.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub fn reserve() -> io::Result<Self> {
+        let reservation = bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let address = reservation.local_addr()?;
+        Ok(Self {
+            reservation,
+            address,
+        })
+    }
+
+    /// The address that the server listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Listens on the port.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub fn listen(&self) -> io::Result<TcpListener> {
+        bind(self.address)?.listen(BACKLOG)
+    }
+}
+
+/// Binds a socket that shares its port with others bound like this.
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
 /// The TLS settings of a server with this certificate; with `clients`, only clients whose
 /// certificate that authority has signed are served.
 ///
@@ -135,3 +191,5 @@ pub enum TlsError {
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rest after a failed accept, which may mean that file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 128;

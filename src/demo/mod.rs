@@ -14,6 +14,6 @@ mod token;
 pub use apiserver::{Apiserver, respond};
 pub use authority::{Authority, Certificate, CertificateError};
 pub use cluster::{Cluster, ClusterError};
-pub use https::{Https, TlsError, tls};
+pub use https::{Https, Port, TlsError, tls};
 pub use signing_key::{Jwk, KeyError, KeyKind, SigningKey};
 pub use token::{Claims, ServiceAccount};

@@ -1,1 +1,5 @@
 //! Tests of the whole service over real sockets.
+
+#![expect(clippy::unwrap_used, reason = "a failed test may panic")]
+
+mod support;
