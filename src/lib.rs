@@ -4,5 +4,6 @@ pub mod config;
 pub mod demo;
 pub mod oidc;
 mod report;
+pub mod verify;
 
 pub use report::Report;

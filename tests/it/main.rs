@@ -2,4 +2,5 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
+mod relying_party;
 mod support;

@@ -3,5 +3,5 @@
 mod apiserver;
 mod keys;
 
-pub(crate) use apiserver::{ApiServer, DISCOVERY, JWKS, Recorded, Reply, Tls};
+pub(crate) use apiserver::{ApiServer, DISCOVERY, JWKS, Reply, Tls};
 pub(crate) use keys::{claims, jwks, p256, rsa};
