@@ -3,6 +3,7 @@
 pub mod config;
 pub mod demo;
 pub mod oidc;
+pub mod publish;
 mod report;
 pub mod verify;
 

@@ -1,0 +1,4 @@
+//! Tests of what is pure.
+
+mod diff;
+mod plan;
