@@ -5,6 +5,7 @@ pub mod demo;
 pub mod oidc;
 pub mod publish;
 mod report;
+pub mod upstream;
 pub mod verify;
 
 pub use report::Report;
