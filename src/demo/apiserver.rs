@@ -232,7 +232,8 @@ const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 /// Where a kube-apiserver serves its JWKS.
 const JWKS_PATH: &str = "/openid/v1/jwks";
 const JSON: &str = "application/json";
-const JWK_SET: &str = "application/jwk-set+json";
+/// The media type of a JWKS.
+pub(super) const JWK_SET: &str = "application/jwk-set+json";
 /// How long a kube-apiserver with file keys lets its documents be cached.
 const MAX_AGE: Duration = Duration::from_hours(1);
 /// An empty object as the API server's usual JSON encoder indents it.

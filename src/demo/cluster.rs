@@ -8,16 +8,20 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
+use http::header::CONTENT_TYPE;
 use http_body_util::Full;
 use thiserror::Error;
 
 use super::{
     Apiserver, Authority, Certificate, CertificateError, Claims, Https, KeyError, KeyKind, Port,
-    ServiceAccount, SigningKey, TlsError, respond, tls,
+    ServiceAccount, SigningKey, TlsError, apiserver::JWK_SET, respond, tls,
 };
 
 /// A running cluster; dropping it ends its API servers.
@@ -36,6 +40,8 @@ struct Server {
     port: Port,
     keys: Vec<SigningKey>,
     signing: SigningKey,
+    /// How often its JWKS was read.
+    reads: Arc<AtomicU64>,
     /// `None` while the API server is down.
     running: Option<Https>,
 }
@@ -71,6 +77,7 @@ impl Cluster {
                 port: Port::reserve().map_err(ClusterError::Bind)?,
                 keys: Vec::new(),
                 signing: key.clone(),
+                reads: Arc::default(),
                 running: None,
             });
             cluster
@@ -105,6 +112,24 @@ impl Cluster {
     /// When there is no such API server.
     pub fn keys(&self, index: usize) -> &[SigningKey] {
         &self.servers[index].keys
+    }
+
+    /// The key that an API server signs with.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such API server.
+    pub fn signing_key(&self, index: usize) -> &SigningKey {
+        &self.servers[index].signing
+    }
+
+    /// How often the keys of an API server were read since the cluster was started.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such API server.
+    pub fn reads(&self, index: usize) -> u64 {
+        self.servers[index].reads.load(Ordering::Relaxed)
     }
 
     /// Stops an API server: until it is restarted its port refuses connections.
@@ -146,8 +171,16 @@ impl Cluster {
         let listener = server.port.listen().map_err(ClusterError::Bind)?;
         server.keys = keys;
         server.signing = signing;
+        let reads = Arc::clone(&server.reads);
         server.running = Some(Https::start(listener, tls, move |request| {
             let response = respond(&apiserver, &request.into_parts().0);
+            if response
+                .headers()
+                .get(CONTENT_TYPE)
+                .is_some_and(|value| value == JWK_SET)
+            {
+                reads.fetch_add(1, Ordering::Relaxed);
+            }
             async { Ok::<_, Infallible>(response.map(Full::new)) }
         }));
         Ok(())

@@ -9,6 +9,7 @@ mod authority;
 mod cluster;
 mod https;
 mod signing_key;
+mod story;
 mod token;
 
 pub use apiserver::{Apiserver, respond};
@@ -16,4 +17,5 @@ pub use authority::{Authority, Certificate, CertificateError};
 pub use cluster::{Cluster, ClusterError};
 pub use https::{Https, Port, TlsError, tls};
 pub use signing_key::{Jwk, KeyError, KeyKind, SigningKey};
+pub use story::{Story, StoryError, Tally};
 pub use token::{Claims, ServiceAccount};
