@@ -6,7 +6,7 @@ use tokio::{sync::watch, time::sleep};
 use tracing::{debug, error, info, warn};
 
 use super::{Change, PublishError, Publisher, Standing};
-use crate::{Report, oidc::Snapshot};
+use crate::{Report, backoff, oidc::Snapshot};
 
 impl Publisher {
     /// Publishes each new snapshot, compares the target with it again `every` so often and repairs
@@ -24,7 +24,7 @@ impl Publisher {
                         Ok(changes) => course.published(&self, snapshot, &changes),
                         Err(error) => course.failed(&self, &error),
                     }
-                    pause(course.failures, every, fastrand::f64())
+                    backoff::pause(course.failures, every, fastrand::f64())
                 }
             };
             tokio::select! {
@@ -83,47 +83,4 @@ impl Course {
 fn listed(changes: &[Change]) -> String {
     let shown: Vec<_> = changes.iter().map(Change::to_string).collect();
     shown.join(", ")
-}
-
-/// The time until the next try: `every` while it works, doubling from [`FIRST_RETRY`] after
-/// failures, never more than `every`; `random` in 0..1 spreads it.
-fn pause(failures: u32, every: Duration, random: f64) -> Duration {
-    let whole = match failures.checked_sub(1) {
-        None => every,
-        Some(repeated) => FIRST_RETRY
-            .saturating_mul(2_u32.saturating_pow(repeated))
-            .min(every),
-    };
-    whole.mul_f64(1.0 - SPREAD + 2.0 * SPREAD * random)
-}
-
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// The share by which a pause is longer or shorter than planned, at most.
-const SPREAD: f64 = 0.2;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_after_failures_up_to_the_interval() {
-        let every = Duration::from_secs(300);
-        let cases = [
-            (0, 300),
-            (1, 1),
-            (2, 2),
-            (4, 8),
-            (9, 256),
-            (10, 300),
-            (u32::MAX, 300),
-        ];
-        for (failures, seconds) in cases {
-            let planned = Duration::from_secs(seconds);
-            assert_eq!(pause(failures, every, 0.5), planned);
-            assert_eq!(pause(failures, every, 0.0), planned.mul_f64(0.8));
-            assert!(pause(failures, every, 0.999_999) < planned.mul_f64(1.2));
-        }
-        let short = Duration::from_millis(10);
-        assert_eq!(pause(3, short, 0.5), short);
-    }
 }
