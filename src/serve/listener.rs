@@ -1,0 +1,181 @@
+//! Accepting connections, for as long as the process lives.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use rustls::ServerConfig;
+use thiserror::Error;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tracing::{debug, error, warn};
+
+use super::{
+    Routes,
+    connection::Shared,
+    tls::{self, TlsError},
+};
+use crate::config::settings;
+
+/// The bound sockets of a process.
+#[derive(Debug)]
+pub struct Listener {
+    sockets: Vec<TcpListener>,
+    tls: Option<Arc<ServerConfig>>,
+    settings: settings::Serve,
+}
+
+impl Listener {
+    /// Loads the certificate and binds every address.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError`] when the certificate is unusable or an address is not to be had.
+    pub async fn bind(settings: settings::Serve) -> Result<Self, ServeError> {
+        let tls = settings.tls.as_ref().map(tls::load).transpose()?;
+        let mut sockets = Vec::with_capacity(settings.listen.len());
+        for address in &settings.listen {
+            let socket = TcpListener::bind(address).await;
+            sockets.push(socket.map_err(|source| ServeError::Bind {
+                address: *address,
+                source,
+            })?);
+        }
+        Ok(Self {
+            sockets,
+            tls,
+            settings,
+        })
+    }
+
+    /// The addresses bound, in the order configured; with real ports where 0 was asked for.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.sockets
+            .iter()
+            .filter_map(|socket| socket.local_addr().ok())
+            .collect()
+    }
+
+    /// Serves until `stop` becomes true, then lets requests in flight finish.
+    pub async fn run(self, routes: Arc<Routes>, stop: watch::Receiver<bool>) {
+        let grace = self.settings.shutdown_grace;
+        let acceptor = Acceptor {
+            shared: Arc::new(Shared::new(routes, &self.settings)),
+            tls: self.tls.map(TlsAcceptor::from),
+            permits: Arc::new(Semaphore::new(self.settings.max_connections)),
+            stop,
+        };
+        let accepting = self
+            .sockets
+            .into_iter()
+            .map(|socket| acceptor.clone().accept(socket));
+        let connections = futures_util::future::join_all(accepting).await;
+        let ended = connections.into_iter().map(JoinSet::join_all);
+        if timeout(grace, futures_util::future::join_all(ended))
+            .await
+            .is_err()
+        {
+            warn!(
+                ?grace,
+                "connections were cut: they outlasted the grace period"
+            );
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Acceptor {
+    shared: Arc<Shared>,
+    tls: Option<TlsAcceptor>,
+    permits: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Acceptor {
+    /// Accepts until told to stop; gives back the connections that are still open.
+    async fn accept(mut self, socket: TcpListener) -> JoinSet<()> {
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = socket.accept() => accepted,
+                Some(_) = connections.join_next() => continue,
+                _ = self.stop.wait_for(|stop| *stop) => return connections,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    // At the limit one accepted connection waits here and the others in the kernel.
+                    let permit = tokio::select! {
+                        permit = Arc::clone(&self.permits).acquire_owned() => permit,
+                        _ = self.stop.wait_for(|stop| *stop) => return connections,
+                    };
+                    let connection = self.clone();
+                    connections.spawn(async move {
+                        connection.serve(stream).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) if is_peers_fault(&error) => {
+                    debug!(%error, "a connection was not accepted")
+                }
+                Err(error) => {
+                    error!(%error, "no connection can be accepted; raise the limit of open files (LimitNOFILE)");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn serve(self, stream: TcpStream) {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "a connection ended before it began");
+        }
+        self.shared
+            .serve(stream, self.tls.as_ref(), self.stop)
+            .await;
+    }
+}
+
+/// Errors of `accept(2)` that belong to one connection, not to the listener.
+fn is_peers_fault(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Why nothing can be served.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address is not to be had.
+    #[error("could not listen on {address}{}", advice(.source))]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            " (another process has it; stop that one or choose another with --listen)"
+        }
+        io::ErrorKind::AddrNotAvailable => " (this host has no such address)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need CAP_NET_BIND_SERVICE)",
+        _ => "",
+    }
+}
+
+/// How long to wait for descriptors to come free: also bounds how often that is logged.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);

@@ -1,0 +1,17 @@
+//! Serving the snapshots over HTTPS: listener, TLS, routing by host and path, responses.
+//!
+//! Knows snapshots and nothing of where they come from. A request copies no body and waits for
+//! nothing; what a peer sends is never logged above debug.
+
+mod connection;
+mod listener;
+mod respond;
+mod routes;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+pub use listener::{Listener, ServeError};
+pub use routes::{Route, Routes};
+pub use tls::TlsError;

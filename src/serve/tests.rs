@@ -1,0 +1,312 @@
+//! Responses as values, and time-outs over an in-memory pipe with a paused clock.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Body as _;
+use proptest::prelude::*;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+
+use super::{Routes, connection::Shared, respond::respond};
+use crate::{
+    config::settings::{Metadata, Serve},
+    oidc::{Issuer, KeySet, Snapshot},
+};
+
+type Sender = watch::Sender<Option<Arc<Snapshot>>>;
+
+fn metadata() -> Metadata {
+    Metadata {
+        cache_control: HeaderValue::from_static("public, max-age=60"),
+        jwks_content_type: HeaderValue::from_static("application/json"),
+    }
+}
+
+fn snapshot(issuer: &Issuer) -> Arc<Snapshot> {
+    Arc::new(Snapshot::render(issuer, KeySet::default(), &[], true))
+}
+
+/// Routes of the given issuers, each with a snapshot.
+fn routes(issuers: &[&str]) -> (Routes, Vec<Sender>) {
+    let mut routes = Routes::default();
+    let senders = issuers.iter().map(|text| {
+        let issuer = Issuer::parse(text).unwrap();
+        let sender = watch::Sender::new(Some(snapshot(&issuer)));
+        routes.add(&issuer, &metadata(), sender.subscribe());
+        sender
+    });
+    let senders = senders.collect();
+    (routes, senders)
+}
+
+fn get(routes: &Routes, host: &str, path: &str) -> Response<Full<Bytes>> {
+    send(routes, Request::get(path).header(header::HOST, host))
+}
+
+fn send(routes: &Routes, request: http::request::Builder) -> Response<Full<Bytes>> {
+    respond(routes, &request.body(()).unwrap())
+}
+
+const ISSUER: &str = "https://oidc.example.com/prod";
+const HOST: &str = "oidc.example.com";
+const DISCOVERY: &str = "/prod/.well-known/openid-configuration";
+const JWKS: &str = "/prod/openid/v1/jwks";
+
+#[test]
+fn each_mirror_answers_at_its_own_host_and_path() {
+    let issuers = [
+        "https://a.example",
+        "https://a.example/x",
+        "https://B.example:8443/",
+        "https://[2001:db8::1]/v6",
+    ];
+    let (routes, senders) = routes(&issuers);
+    for (mirror, host, path) in [
+        (0, "a.example", "/.well-known/openid-configuration"),
+        (0, "A.Example:443", "/.well-known/openid-configuration"),
+        (1, "a.example", "/x/.well-known/openid-configuration"),
+        (2, "b.example:8443", "/.well-known/openid-configuration"),
+        (2, "b.example", "/.well-known/openid-configuration"),
+        (3, "[2001:db8::1]", "/v6/.well-known/openid-configuration"),
+        (
+            3,
+            "[2001:db8::1]:443",
+            "/v6/.well-known/openid-configuration",
+        ),
+    ] {
+        let response = get(&routes, host, path);
+        let etag = &senders[mirror]
+            .borrow()
+            .as_ref()
+            .unwrap()
+            .discovery
+            .etag
+            .clone();
+        assert_eq!(response.status(), StatusCode::OK, "{host}{path}");
+        assert_eq!(&response.headers()[header::ETAG], etag, "{host}{path}");
+    }
+    for (host, path, status) in [
+        (
+            "other.example",
+            "/.well-known/openid-configuration",
+            StatusCode::MISDIRECTED_REQUEST,
+        ),
+        (
+            "",
+            "/.well-known/openid-configuration",
+            StatusCode::MISDIRECTED_REQUEST,
+        ),
+        (
+            "a.example.evil.example",
+            "/",
+            StatusCode::MISDIRECTED_REQUEST,
+        ),
+        ("a.example", "/", StatusCode::NOT_FOUND),
+        ("a.example", "/openid/v1/jwks/", StatusCode::NOT_FOUND),
+        ("a.example", "/y/openid/v1/jwks", StatusCode::NOT_FOUND),
+        ("b.example", "/x/openid/v1/jwks", StatusCode::NOT_FOUND),
+    ] {
+        assert_eq!(get(&routes, host, path).status(), status, "{host}{path}");
+    }
+}
+
+#[test]
+fn the_authority_of_the_target_counts_before_the_host_header() {
+    let (routes, _senders) = routes(&[ISSUER]);
+    let absolute =
+        Request::get(format!("https://{HOST}{JWKS}")).header(header::HOST, "other.example");
+    assert_eq!(send(&routes, absolute).status(), StatusCode::OK);
+}
+
+#[test]
+fn documents_carry_the_headers_that_relying_parties_need() {
+    let (routes, _senders) = routes(&[ISSUER]);
+    for path in [DISCOVERY, JWKS] {
+        let response = get(&routes, HOST, path);
+        let headers = response.headers();
+        assert_eq!(headers[header::CONTENT_TYPE], "application/json");
+        assert_eq!(headers[header::CACHE_CONTROL], "public, max-age=60");
+        assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+        assert!(headers[header::ETAG].to_str().unwrap().starts_with('"'));
+    }
+}
+
+#[test]
+fn a_known_entity_tag_gets_304_and_no_body() {
+    let (routes, _senders) = routes(&[ISSUER]);
+    let etag = get(&routes, HOST, JWKS).headers()[header::ETAG]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    for (tags, status) in [
+        (etag.clone(), StatusCode::NOT_MODIFIED),
+        (format!("W/{etag}"), StatusCode::NOT_MODIFIED),
+        (format!("\"x\", {etag}"), StatusCode::NOT_MODIFIED),
+        ("*".to_owned(), StatusCode::NOT_MODIFIED),
+        ("\"x\"".to_owned(), StatusCode::OK),
+        (etag.trim_matches('"').to_owned(), StatusCode::OK),
+    ] {
+        let request = Request::get(JWKS)
+            .header(header::HOST, HOST)
+            .header(header::IF_NONE_MATCH, &tags);
+        let response = send(&routes, request);
+        assert_eq!(response.status(), status, "{tags}");
+        assert_eq!(
+            response.body().size_hint().exact() == Some(0),
+            status == StatusCode::NOT_MODIFIED
+        );
+        assert_eq!(response.headers()[header::ETAG].to_str().unwrap(), etag);
+    }
+}
+
+#[test]
+fn only_get_and_head_are_answered() {
+    let (routes, _senders) = routes(&[ISSUER]);
+    for method in [
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::PATCH,
+    ] {
+        let response = send(
+            &routes,
+            Request::builder()
+                .method(method)
+                .uri(JWKS)
+                .header(header::HOST, HOST),
+        );
+        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(response.headers()[header::ALLOW], "GET, HEAD");
+    }
+}
+
+#[test]
+fn before_the_first_snapshot_clients_are_asked_to_come_back() {
+    let (routes, senders) = routes(&[ISSUER]);
+    senders[0].send_replace(None);
+    let response = get(&routes, HOST, JWKS);
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(response.headers().contains_key(header::RETRY_AFTER));
+}
+
+#[test]
+fn a_response_shares_the_body_of_the_snapshot() {
+    let (routes, senders) = routes(&[ISSUER]);
+    let response = get(&routes, HOST, DISCOVERY);
+    let mut body = response.into_body();
+    let frame = futures_util::FutureExt::now_or_never(http_body_util::BodyExt::frame(&mut body));
+    let served = frame.unwrap().unwrap().unwrap().into_data().unwrap();
+    assert_eq!(
+        served.as_ptr(),
+        senders[0]
+            .borrow()
+            .as_ref()
+            .unwrap()
+            .discovery
+            .body
+            .as_ptr()
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_host_or_path_makes_routing_panic(host in any::<String>(), path in any::<String>()) {
+        let (routes, _senders) = routes(&[ISSUER]);
+        _ = routes.find(&host, &path);
+    }
+}
+
+/// A connection over a pipe, with the time-outs of [`SETTINGS`].
+fn connect() -> (
+    DuplexStream,
+    JoinHandle<()>,
+    watch::Sender<bool>,
+    Vec<Sender>,
+) {
+    let (routes, senders) = routes(&[ISSUER]);
+    let settings = Serve {
+        listen: Vec::new(),
+        tls: None,
+        max_connections: 1,
+        handshake_timeout: Duration::from_secs(5),
+        header_timeout: HEADER_TIMEOUT,
+        idle_timeout: IDLE_TIMEOUT,
+        shutdown_grace: Duration::from_secs(10),
+    };
+    let shared = Shared::new(Arc::new(routes), &settings);
+    let (client, server) = tokio::io::duplex(64 * 1024);
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(async move { shared.serve(server, None, stopped).await });
+    (client, task, stop, senders)
+}
+
+async fn exchange(client: &mut DuplexStream) -> String {
+    let request = format!("GET {JWKS} HTTP/1.1\r\nhost: {HOST}\r\n\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut response = vec![0; 4096];
+    let length = client.read(&mut response).await.unwrap();
+    String::from_utf8_lossy(&response[..length]).into_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_dropped_after_the_header_timeout() {
+    let (_client, mut task, _stop, _senders) = connect();
+    let start = Instant::now();
+    assert!(timeout(HEADER_TIMEOUT - TICK, &mut task).await.is_err());
+    task.await.unwrap();
+    assert!(
+        start.elapsed() <= HEADER_TIMEOUT + TICK,
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_trickles_its_head_is_dropped() {
+    let (mut client, task, _stop, _senders) = connect();
+    let start = Instant::now();
+    client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+    while client.write_all(b"x: y\r\n").await.is_ok() && start.elapsed() < 4 * HEADER_TIMEOUT {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    task.await.unwrap();
+    assert!(
+        start.elapsed() <= 2 * HEADER_TIMEOUT,
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_closed_after_the_idle_timeout() {
+    let (mut client, mut task, _stop, _senders) = connect();
+    assert!(exchange(&mut client).await.starts_with("HTTP/1.1 200 OK"));
+    assert!(timeout(IDLE_TIMEOUT - TICK, &mut task).await.is_err());
+    assert!(exchange(&mut client).await.starts_with("HTTP/1.1 200 OK"));
+    let start = Instant::now();
+    task.await.unwrap();
+    assert!(start.elapsed() >= IDLE_TIMEOUT - TICK && start.elapsed() <= IDLE_TIMEOUT + TICK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_an_idle_connection_at_once() {
+    let (mut client, task, stop, _senders) = connect();
+    exchange(&mut client).await;
+    let start = Instant::now();
+    stop.send_replace(true);
+    task.await.unwrap();
+    assert!(start.elapsed() < TICK);
+}
+
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const TICK: Duration = Duration::from_millis(10);
