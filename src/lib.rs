@@ -1,10 +1,25 @@
 //! A standalone OIDC discovery and JWKS mirror for Kubernetes.
+//!
+//! ```text
+//!                      the core: no I/O, no clock, no async
+//!            ┌──────────────────────────────────────────────┐
+//! upstreams ─► KeySet::parse ─► Ledger::step ─► Snapshot::render ─► watch<Arc<Snapshot>> ─┬─► serve   (HTTPS)
+//!  (fetch)   └──────────────────────────────────────────────┘                            └─► publish (targets)
+//!       mirror: the loop that calls the stages in this order
+//! ```
+//!
+//! One way. A stage knows what it receives and what it returns, nothing else; a failure on the way
+//! leaves the last good snapshot standing. `cli` puts the stages together.
 
+mod backoff;
+pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod mirror;
 pub mod oidc;
 pub mod publish;
 mod report;
+pub mod serve;
 pub mod upstream;
 pub mod verify;
 

@@ -1,3 +1,10 @@
 //! Arguments → run → exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use oidc_mirror::cli::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().execute().into()
+}

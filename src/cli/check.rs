@@ -1,0 +1,213 @@
+//! `check`: what was understood of the configuration, for people.
+
+use std::fmt::{self, Write as _};
+
+use super::Exit;
+use crate::{
+    Report,
+    config::{
+        ConfigError,
+        settings::{Credentials, KeyPairFiles, Mirror, OnIssuerMismatch, Serve, Settings, Target},
+    },
+};
+
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is what the command is for"
+)]
+pub(super) fn execute(settings: Result<Settings, ConfigError>) -> Exit {
+    match settings {
+        Ok(settings) => {
+            print!("{}", Summary(&settings));
+            Exit::Done
+        }
+        Err(error) => {
+            eprintln!("{}", Report(&error));
+            Exit::Configuration
+        }
+    }
+}
+
+/// The settings as a table.
+struct Summary<'a>(&'a Settings);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings { mirrors, serve } = self.0;
+        for mirror in mirrors {
+            writeln!(f, "mirror {}", mirror.name)?;
+            for (name, value) in mirror_rows(mirror) {
+                writeln!(f, "  {name:<20}{value}")?;
+            }
+        }
+        match serve {
+            None => writeln!(f, "serve nothing"),
+            Some(serve) => {
+                writeln!(f, "serve")?;
+                serve_rows(serve)
+                    .iter()
+                    .try_for_each(|(name, value)| writeln!(f, "  {name:<20}{value}"))
+            }
+        }
+    }
+}
+
+type Row = (&'static str, String);
+
+fn mirror_rows(mirror: &Mirror) -> Vec<Row> {
+    let mismatch = match mirror.on_issuer_mismatch {
+        OnIssuerMismatch::Publish => "publish and warn",
+        OnIssuerMismatch::Refuse => "keep the last documents",
+    };
+    let mut rows = vec![
+        ("issuer", mirror.issuer.to_string()),
+        ("discovery document", mirror.issuer.discovery_url()),
+        ("keys", mirror.issuer.jwks_url()),
+    ];
+    rows.extend(
+        mirror
+            .issuer
+            .warnings()
+            .into_iter()
+            .map(|warning| ("  warning", warning.to_owned())),
+    );
+    match mirror.upstreams.as_slice() {
+        [] => rows.push((
+            "upstream",
+            "the address that the credentials name".to_owned(),
+        )),
+        upstreams => rows.extend(upstreams.iter().map(|url| ("upstream", url.to_string()))),
+    }
+    rows.extend([
+        ("credentials", credentials(&mirror.credentials)),
+        (
+            "poll-interval",
+            humantime::format_duration(mirror.poll_interval).to_string(),
+        ),
+        (
+            "timeout",
+            humantime::format_duration(mirror.timeout).to_string(),
+        ),
+        ("on-issuer-mismatch", mismatch.to_owned()),
+        ("cache-control", shown(&mirror.metadata.cache_control)),
+        (
+            "jwks-content-type",
+            shown(&mirror.metadata.jwks_content_type),
+        ),
+    ]);
+    rows.extend(
+        mirror
+            .discovery_members
+            .iter()
+            .map(|(name, value)| ("discovery member", format!("{name} = {value}"))),
+    );
+    rows.extend(
+        mirror
+            .targets
+            .iter()
+            .map(|target| ("target", target_row(target))),
+    );
+    if !mirror.targets.is_empty() {
+        let interval = humantime::format_duration(mirror.reconcile_interval);
+        rows.push(("reconcile-interval", interval.to_string()));
+    }
+    rows
+}
+
+fn credentials(credentials: &Credentials) -> String {
+    match credentials {
+        Credentials::Ambient => {
+            "the in-cluster service account if there is one, else the current kubeconfig".to_owned()
+        }
+        Credentials::Files(files) => {
+            let mut parts = Vec::new();
+            parts.extend(
+                files
+                    .token_file
+                    .as_ref()
+                    .map(|path| format!("token {}", path.display())),
+            );
+            parts.extend(
+                files
+                    .client_certificate
+                    .as_ref()
+                    .map(|pair| format!("client certificate {}", shown_pair(pair))),
+            );
+            parts.push(files.ca_file.as_ref().map_or_else(
+                || "the system's CAs".to_owned(),
+                |path| format!("CA {}", path.display()),
+            ));
+            parts.extend(
+                files
+                    .server_name
+                    .as_ref()
+                    .map(|name| format!("server name {name}")),
+            );
+            parts.join(", ")
+        }
+        Credentials::Kubeconfig { file, context } => {
+            let file = file.as_ref().map_or_else(
+                || "KUBECONFIG or ~/.kube/config".to_owned(),
+                |path| path.display().to_string(),
+            );
+            let context = context.as_deref().unwrap_or("the current one");
+            format!("kubeconfig {file}, context {context}")
+        }
+    }
+}
+
+fn target_row(target: &Target) -> String {
+    let mut row = target.to_string();
+    if let Target::S3(target) = target {
+        let region = target
+            .region
+            .as_deref()
+            .unwrap_or("from the environment or profile");
+        _ = write!(row, ", region {region}");
+        if let Some(endpoint) = &target.endpoint {
+            let style = if target.path_style { "path" } else { "host" };
+            _ = write!(row, ", endpoint {endpoint} with the bucket in the {style}");
+        }
+        if let Some(profile) = &target.profile {
+            _ = write!(row, ", profile {profile}");
+        }
+    }
+    row
+}
+
+fn serve_rows(serve: &Serve) -> Vec<Row> {
+    let duration = |duration| humantime::format_duration(duration).to_string();
+    let mut rows: Vec<_> = serve
+        .listen
+        .iter()
+        .map(|address| ("listen", address.to_string()))
+        .collect();
+    rows.extend([
+        (
+            "tls",
+            serve.tls.as_ref().map_or_else(
+                || "none: plain HTTP, for a proxy in front".to_owned(),
+                |pair| format!("certificate {}", shown_pair(pair)),
+            ),
+        ),
+        ("max-connections", serve.max_connections.to_string()),
+        ("handshake-timeout", duration(serve.handshake_timeout)),
+        ("header-timeout", duration(serve.header_timeout)),
+        ("idle-timeout", duration(serve.idle_timeout)),
+        ("shutdown-grace", duration(serve.shutdown_grace)),
+    ]);
+    rows
+}
+
+fn shown(value: &http::HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+fn shown_pair(pair: &KeyPairFiles) -> String {
+    format!(
+        "{}, key {}",
+        pair.cert_file.display(),
+        pair.key_file.display()
+    )
+}

@@ -1,0 +1,14 @@
+//! The command line: one file a subcommand, and the assembly of all stages.
+
+mod arguments;
+mod check;
+pub mod demo;
+mod exit;
+mod logging;
+mod publish;
+mod run;
+mod runtime;
+pub mod service;
+
+pub use arguments::Cli;
+pub use exit::Exit;

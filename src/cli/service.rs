@@ -1,0 +1,200 @@
+//! The assembly: mirrors, publishers and listeners of one process.
+
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use sd_notify::NotifyState;
+use thiserror::Error;
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+};
+use tracing::{info, warn};
+
+use super::Exit;
+use crate::{
+    config::settings::{self, Settings},
+    mirror::{Mirror, Snapshots},
+    publish::{PublishError, Publisher},
+    serve::{Listener, Routes, ServeError},
+    upstream::CredentialError,
+};
+
+/// Everything that was asked for, ready to start: files read, sockets bound, nothing sent yet.
+#[derive(Debug)]
+pub struct Service {
+    mirrors: Vec<Mirror>,
+    publishers: Vec<(Publisher, Snapshots, Duration)>,
+    listener: Option<Listener>,
+    routes: Routes,
+}
+
+impl Service {
+    /// Reads credentials and certificates and binds the sockets.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] at the first thing that cannot be had.
+    pub async fn bind(settings: Settings) -> Result<Self, StartError> {
+        let listener = match settings.serve {
+            Some(serve) => Some(Listener::bind(serve).await?),
+            None => None,
+        };
+        let mut service = Self {
+            mirrors: Vec::new(),
+            publishers: Vec::new(),
+            listener,
+            routes: Routes::default(),
+        };
+        for settings in settings.mirrors {
+            service.add(settings).await?;
+        }
+        Ok(service)
+    }
+
+    async fn add(&mut self, settings: settings::Mirror) -> Result<(), StartError> {
+        for warning in settings.issuer.warnings() {
+            warn!(mirror = settings.name, issuer = %settings.issuer, "{warning}");
+        }
+        let mirror =
+            Mirror::open(settings.clone())
+                .await
+                .map_err(|source| StartError::Credentials {
+                    mirror: settings.name.clone(),
+                    source,
+                })?;
+        for target in &settings.targets {
+            let publisher = Publisher::open(target, &settings.metadata).await?;
+            self.publishers
+                .push((publisher, mirror.snapshots(), settings.reconcile_interval));
+        }
+        self.routes
+            .add(&settings.issuer, &settings.metadata, mirror.snapshots());
+        self.mirrors.push(mirror);
+        Ok(())
+    }
+
+    /// The addresses served on, with real ports where 0 was asked for.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listener
+            .as_ref()
+            .map(Listener::addresses)
+            .unwrap_or_default()
+    }
+
+    /// Mirrors, serves and publishes until `shutdown`, then finishes the requests in flight.
+    ///
+    /// # Errors
+    ///
+    /// [`TaskDied`] when a part that should live as long as the process ended.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), TaskDied> {
+        for address in self.addresses() {
+            info!(%address, "serving");
+        }
+        let (stop, stopped) = watch::channel(false);
+        let snapshots: Vec<_> = self.mirrors.iter().map(Mirror::snapshots).collect();
+        let mut tasks = JoinSet::new();
+        if let Some(listener) = self.listener {
+            tasks.spawn(listener.run(Arc::new(self.routes), stopped));
+        }
+        let mut background = JoinSet::new();
+        background.spawn(announce(snapshots));
+        for (publisher, snapshots, every) in self.publishers {
+            background.spawn(publisher.run(snapshots, every));
+        }
+        for mirror in self.mirrors {
+            background.spawn(mirror.run());
+        }
+        tokio::select! {
+            () = shutdown => {}
+            died = first_death(&mut tasks, &mut background) => return Err(died),
+        }
+        info!("stopping");
+        notify(&[NotifyState::Stopping]);
+        // Publishing and polling may be cut at any moment; requests in flight may not.
+        background.shutdown().await;
+        stop.send_replace(true);
+        while let Some(ended) = tasks.join_next().await {
+            ended.map_err(|source| TaskDied {
+                source: Some(source),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits for a task that should not have ended.
+async fn first_death(tasks: &mut JoinSet<()>, background: &mut JoinSet<()>) -> TaskDied {
+    let ended = tokio::select! {
+        Some(ended) = tasks.join_next() => ended,
+        Some(ended) = background.join_next() => ended,
+        else => return TaskDied { source: None },
+    };
+    TaskDied {
+        source: ended.err(),
+    }
+}
+
+/// Tells the service manager when every mirror has something to serve.
+async fn announce(snapshots: Vec<Snapshots>) {
+    notify(&[NotifyState::Status(
+        "waiting for the first answer of the API servers",
+    )]);
+    for mut snapshots in snapshots {
+        // A closed channel means that the process is ending.
+        if snapshots.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
+    }
+    info!("every mirror has its documents");
+    notify(&[
+        NotifyState::Ready,
+        NotifyState::Status("every mirror has its documents"),
+    ]);
+    std::future::pending().await
+}
+
+/// Does nothing where no service manager listens.
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!(%error, "could not notify the service manager");
+    }
+}
+
+/// Why the service did not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The credentials of a mirror cannot be used.
+    #[error("mirror {mirror:?} has no usable credentials")]
+    Credentials {
+        /// The mirror.
+        mirror: String,
+        /// Why not.
+        source: CredentialError,
+    },
+    /// A target cannot be used.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// Nothing can be served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+impl From<&StartError> for Exit {
+    fn from(error: &StartError) -> Self {
+        match error {
+            // Another process may give the address back.
+            StartError::Serve(ServeError::Bind { .. }) => Self::Failed,
+            StartError::Credentials { .. } | StartError::Publish(_) | StartError::Serve(_) => {
+                Self::Configuration
+            }
+        }
+    }
+}
+
+/// A part that should live as long as the process ended.
+#[derive(Debug, Error)]
+#[error("a part of the service died; this is a bug, please report it")]
+pub struct TaskDied {
+    source: Option<JoinError>,
+}
