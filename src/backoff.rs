@@ -8,7 +8,9 @@ use std::time::Duration;
 pub(crate) fn pause(failures: u32, interval: Duration, random: f64) -> Duration {
     let planned = match failures.checked_sub(1) {
         None => interval,
-        Some(repeated) => FIRST_RETRY.saturating_mul(2_u32.saturating_pow(repeated)).min(interval),
+        Some(repeated) => FIRST_RETRY
+            .saturating_mul(2_u32.saturating_pow(repeated))
+            .min(interval),
     };
     planned.mul_f64(1.0 - SPREAD + 2.0 * SPREAD * random)
 }
@@ -24,7 +26,15 @@ mod tests {
     #[test]
     fn pauses_double_after_failures_up_to_the_interval() {
         let interval = Duration::from_secs(300);
-        for (failures, seconds) in [(0, 300), (1, 1), (2, 2), (4, 8), (9, 256), (10, 300), (u32::MAX, 300)] {
+        for (failures, seconds) in [
+            (0, 300),
+            (1, 1),
+            (2, 2),
+            (4, 8),
+            (9, 256),
+            (10, 300),
+            (u32::MAX, 300),
+        ] {
             let planned = Duration::from_secs(seconds);
             assert_eq!(pause(failures, interval, 0.5), planned);
             assert_eq!(pause(failures, interval, 0.0), planned.mul_f64(0.9));

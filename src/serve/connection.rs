@@ -1,6 +1,6 @@
 //! One connection: handshake, requests, idle time, end. Each with its deadline.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use http::Request;
 use hyper::{body::Incoming, service::service_fn};
@@ -35,7 +35,8 @@ impl Shared {
         // Without a timer hyper's timeouts do nothing.
         http.http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(settings.header_timeout)
+            // To hyper the time between two requests is time spent on a head.
+            .header_read_timeout(settings.idle_timeout)
             .max_buf_size(MAX_HEAD_BYTES);
         http.http2()
             .timer(TokioTimer::new())
@@ -82,29 +83,22 @@ impl Shared {
             )))
         });
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
-        // Until the first request a peer has as long as for a head, then as long as it may idle.
+        // Until its first request a peer has as long as for a head, then as long as it may idle.
         let mut patience = self.header_timeout;
-        loop {
+        let ending = loop {
             tokio::select! {
                 result = connection.as_mut() => return log_end(result),
                 _ = activity.changed() => patience = self.idle_timeout,
-                () = sleep(patience) => break,
-                _ = stop.wait_for(|stop| *stop) => break,
+                // Responses are ready at once, so only bytes on their way are left to send.
+                () = sleep(patience) => break LAST_WORDS,
+                _ = stop.wait_for(|stop| *stop) => break self.header_timeout,
             }
-        }
+        };
         connection.as_mut().graceful_shutdown();
-        finish(connection, patience).await;
-    }
-}
-
-/// Lets requests in flight finish. The process-wide grace period is the listener's.
-async fn finish<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
-    connection: impl Future<Output = Result<(), E>>,
-    patience: Duration,
-) {
-    match timeout(patience, connection).await {
-        Ok(result) => log_end(result),
-        Err(_) => debug!("a connection did not end when asked to"),
+        match timeout(ending, connection).await {
+            Ok(result) => log_end(result),
+            Err(_) => debug!("a connection did not end when asked to"),
+        }
     }
 }
 
@@ -115,6 +109,8 @@ fn log_end<E: Into<Box<dyn std::error::Error + Send + Sync>>>(result: Result<(),
     }
 }
 
+/// How long the last bytes to a peer that idled too long may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The longest request head: the two documents need no more.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// HTTP/2 requests at one time on one connection.
