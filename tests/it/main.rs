@@ -2,5 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
+mod packaging;
 mod relying_party;
 mod support;

@@ -1,0 +1,123 @@
+//! What is shipped beside the binary says what the binary understands.
+
+use std::{collections::BTreeSet, error::Error as _, fs, path::PathBuf};
+
+use clap::Parser as _;
+use oidc_mirror::{
+    cli::Cli,
+    config::{ConfigError, settings::Settings},
+};
+
+#[test]
+fn every_example_configuration_is_understood() {
+    for name in ["mirror", "publish", "sidecar"] {
+        let file = root().join("config").join(name).with_extension("toml");
+        Settings::load(Some(&file), &[]).unwrap();
+    }
+}
+
+#[test]
+fn the_reference_shows_the_defaults() {
+    let without_defaults: String = reference()
+        .lines()
+        .filter(|line| line.starts_with('[') || EXAMPLES.iter().any(|key| sets(line, key)))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let [shown, assumed] = [reference(), without_defaults].map(|text| load(&text).unwrap());
+    assert_eq!(format!("{shown:?}"), format!("{assumed:?}"));
+}
+
+#[test]
+fn the_reference_names_every_setting() {
+    let reference = reference();
+    let shown: BTreeSet<_> = reference
+        .lines()
+        .map(|line| line.strip_prefix('#').unwrap_or(line))
+        .filter_map(|line| Some(line.split_once(" = ")?.0))
+        .collect();
+    for table in ["[[mirror]]", "[[mirror]]\n[[mirror.target]]", "[serve]"] {
+        // The error for an unknown setting lists those that are known.
+        let error = load(&format!("{table}\nunknown = 0\n")).unwrap_err();
+        let source = error.source().unwrap().to_string();
+        let (_, known) = source.split_once("expected one of").unwrap();
+        for key in known.split('`').skip(1).step_by(2) {
+            let has_table = key == "target";
+            assert!(has_table || shown.contains(key), "{table} {key}");
+        }
+    }
+}
+
+#[test]
+fn what_the_reference_leaves_out_can_be_put_in() {
+    let reference = reference();
+    let lines: Vec<_> = reference.lines().collect();
+    for (number, line) in lines.iter().enumerate() {
+        let Some(setting) = line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')) else {
+            continue;
+        };
+        let mut text = lines.clone();
+        text[number] = setting;
+        match load(&text.join("\n")) {
+            // Some exclude what the reference shows instead.
+            Ok(_) | Err(ConfigError::Together(_)) => {}
+            Err(error) => panic!("{setting}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn the_pod_holds_the_configuration_of_the_sidecar() {
+    let config = read("config/sidecar.toml");
+    let (_, settings) = config.split_once("\n\n").unwrap();
+    let pod = read("config/sidecar-pod.yaml");
+    let (_, rest) = pod.split_once("  mirror.toml: |\n").unwrap();
+    let embedded: String = rest
+        .lines()
+        .take_while(|line| line.is_empty() || line.starts_with("    "))
+        .map(|line| line.strip_prefix("    ").unwrap_or(line).to_owned() + "\n")
+        .collect();
+    assert_eq!(embedded, settings);
+}
+
+#[test]
+fn the_units_start_what_the_command_line_knows() {
+    for unit in ["oidc-mirror.service", "oidc-mirror-publish.service"] {
+        let text = read(&format!("systemd/{unit}"));
+        let command = text.lines().find_map(|line| line.strip_prefix("ExecStart="));
+        Cli::try_parse_from(command.unwrap().split(' ')).unwrap();
+    }
+}
+
+fn load(text: &str) -> Result<Settings, ConfigError> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&file, text).unwrap();
+    Settings::load(Some(file.path()), &[])
+}
+
+fn sets(line: &str, key: &str) -> bool {
+    line.split_once(" = ").is_some_and(|(name, _)| name == key)
+}
+
+fn reference() -> String {
+    read("config/mirror.toml")
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The settings of the reference that are shown without being defaults.
+const EXAMPLES: [&str; 8] = [
+    "ca-file",
+    "issuer",
+    "listen",
+    "region",
+    "tls",
+    "token-file",
+    "upstreams",
+    "url",
+];
