@@ -13,7 +13,6 @@ use clap::Args;
 use http::HeaderValue;
 use thiserror::Error;
 use tokio::time::sleep;
-use tracing::error;
 use url::Url;
 
 use super::{
@@ -35,7 +34,7 @@ use crate::{
 /// The command line of `demo`.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
-    /// Address to serve on; the issuer is https://localhost with its port
+    /// Address to serve on; the issuer is "localhost" with its port, over https
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
     /// Where to keep certificates and published documents [default: a temporary directory]
@@ -46,13 +45,14 @@ pub(super) struct Arguments {
     once: bool,
 }
 
+#[expect(clippy::print_stderr, reason = "the demo speaks to people")]
 pub(super) fn execute(arguments: Arguments) -> Exit {
     runtime::block_on(async {
         match demonstrate(arguments).await {
             Ok(Tally { failed: 0, .. }) => Exit::Done,
             Ok(_) => Exit::Failed,
             Err(error) => {
-                error!(error = %Report(&error), "the demo cannot go on");
+                eprintln!("oidc-mirror demo: {}", Report(&error));
                 Exit::Failed
             }
         }

@@ -1,6 +1,12 @@
 //! A certificate authority of its own, for servers on loopback.
 
-use std::{fmt, io, path::Path};
+use std::{
+    fmt,
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -85,14 +91,20 @@ impl Certificate {
         PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
     }
 
-    /// Writes certificate and key as PEM files.
+    /// Writes certificate and key as PEM files, the key for the owner only.
     ///
     /// # Errors
     ///
     /// The first file that cannot be written.
     pub fn write(&self, certificate: &Path, key: &Path) -> io::Result<()> {
-        std::fs::write(certificate, self.certificate.pem())?;
-        std::fs::write(key, self.key.serialize_pem())
+        fs::write(certificate, self.certificate.pem())?;
+        let mut key_file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(key)?;
+        key_file.write_all(self.key.serialize_pem().as_bytes())
     }
 }
 

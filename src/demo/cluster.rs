@@ -40,7 +40,7 @@ struct Server {
     port: Port,
     keys: Vec<SigningKey>,
     signing: SigningKey,
-    /// How often its JWKS was read.
+    /// How often its JWKS was read since it was last started.
     reads: Arc<AtomicU64>,
     /// `None` while the API server is down.
     running: Option<Https>,
@@ -123,7 +123,7 @@ impl Cluster {
         &self.servers[index].signing
     }
 
-    /// How often the keys of an API server were read since the cluster was started.
+    /// How often the keys of an API server were read since it was last started.
     ///
     /// # Panics
     ///
@@ -171,7 +171,9 @@ impl Cluster {
         let listener = server.port.listen().map_err(ClusterError::Bind)?;
         server.keys = keys;
         server.signing = signing;
-        let reads = Arc::clone(&server.reads);
+        // A new one: a request that the stopped server still had in hand must not count.
+        let reads = Arc::<AtomicU64>::default();
+        server.reads = Arc::clone(&reads);
         server.running = Some(Https::start(listener, tls, move |request| {
             let response = respond(&apiserver, &request.into_parts().0);
             if response

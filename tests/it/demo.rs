@@ -31,6 +31,7 @@ fn the_story_is_told_and_every_verification_holds() {
         "API server 1 goes down",
         "API server 2 is back",
         "API server 1 drops the old key",
+        "tokens from before held",
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
