@@ -1,6 +1,6 @@
 //! One API server: the connections to it, and a round of reading it.
 
-use std::{net::SocketAddr, panic, sync::Arc};
+use std::{panic, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -308,10 +308,7 @@ impl Dial {
 impl Resolve for Dial {
     fn resolve(&self, _: Name) -> Resolving {
         let (host, port) = (self.host.clone(), self.port);
-        Box::pin(async move {
-            let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
+        Box::pin(async move { Ok(Box::new(lookup_host((host, port)).await?) as Addrs) })
     }
 }
 
@@ -351,6 +348,8 @@ const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VE
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     #[test]

@@ -120,7 +120,7 @@ impl Environment {
         let port = self
             .service_port
             .as_ref()
-            .map_or("443".into(), |port| port.to_string_lossy());
+            .map_or_else(|| "443".into(), |port| port.to_string_lossy());
         let bracketed = format!("https://[{host}]:{port}");
         let plain = format!("https://{host}:{port}");
         let url = if host.contains(':') { bracketed } else { plain };
@@ -327,4 +327,5 @@ const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 pub(super) const MAX_FILE_BYTES: u64 = 1 << 20;
 
 #[cfg(test)]
+#[path = "tests/credentials.rs"]
 mod tests;

@@ -350,7 +350,8 @@ fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static)
 fn tls_advice(error: &rustls::Error, trust: &Trust) -> String {
     match error {
         rustls::Error::InvalidCertificate(error) => match error {
-            CertificateError::UnknownIssuer => format!(
+            // The CAs of all kubeadm clusters have one name: the wrong one shows by its signature.
+            CertificateError::BadSignature | CertificateError::UnknownIssuer => format!(
                 "its certificate is signed by another CA than {trust}; check that the CA is of this \
                  cluster"
             ),
@@ -404,4 +405,5 @@ fn listed(paths: &[PathBuf]) -> String {
 }
 
 #[cfg(test)]
+#[path = "tests/error.rs"]
 mod tests;

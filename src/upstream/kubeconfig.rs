@@ -10,7 +10,7 @@ use http::HeaderValue;
 use kube_client::config::{
     AuthInfo, Cluster, ExecAuthCluster, ExecConfig, Kubeconfig, KubeconfigError,
 };
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 use url::Url;
 
 use super::{
@@ -198,7 +198,9 @@ impl Merged {
         )?;
         let key = self.data_or_file(
             "client-key-data",
-            user.client_key_data.as_ref().map(|key| key.expose_secret()),
+            user.client_key_data
+                .as_ref()
+                .map(ExposeSecret::expose_secret),
             user.client_key.as_ref(),
         )?;
         match (chain, key) {
@@ -219,7 +221,7 @@ impl Merged {
         }
         user.token
             .as_ref()
-            .map(|token| token.expose_secret())
+            .map(ExposeSecret::expose_secret)
             .filter(|token| !token.is_empty())
             .map(|token| credentials::bearer(token, &format!("the member token of {}", self.name)))
             .transpose()
@@ -306,4 +308,5 @@ fn non_empty(text: Option<&String>) -> Option<&str> {
 }
 
 #[cfg(test)]
+#[path = "tests/kubeconfig.rs"]
 mod tests;

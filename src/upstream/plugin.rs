@@ -216,3 +216,51 @@ fn renew_at(expiration: &str) -> Option<Instant> {
 
 /// How long before its expiry a credential is replaced.
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issued(expiration: Option<&str>) -> Issued {
+        let plugin = Plugin::new("plugin".to_owned(), Vec::new(), Vec::new(), None, None);
+        let status = json!({"token": "abc", "expirationTimestamp": expiration});
+        let answer = json!({"kind": "ExecCredential", "status": status});
+        plugin.parse(answer.to_string().as_bytes()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_issued_is_due_before_it_expires() {
+        for (expiration, due) in [
+            (Some("2020-01-01T00:00:00Z"), true),
+            (Some("2999-01-01T00:00:00Z"), false),
+            // The API server's 401 will tell.
+            (Some("2020-01-01T00:00:00+02:00"), false),
+            (Some("soon"), false),
+            (None, false),
+        ] {
+            assert_eq!(issued(expiration).is_due(), due, "{expiration:?}");
+        }
+    }
+
+    #[test]
+    fn a_plugin_learns_what_it_is_for() {
+        let cluster = json!({"server": "https://10.0.0.11:6443"});
+        let version = Some("client.authentication.k8s.io/v1");
+        let plugin = Plugin::new(
+            "plugin".to_owned(),
+            Vec::new(),
+            Vec::new(),
+            version,
+            Some(cluster.clone()),
+        );
+        let info: Value = serde_json::from_str(&plugin.info).unwrap();
+        assert_eq!(
+            info,
+            json!({
+                "apiVersion": version,
+                "kind": "ExecCredential",
+                "spec": {"interactive": false, "cluster": cluster},
+            })
+        );
+    }
+}

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
+mod credentials;
+mod hostile;
+mod outage;
 mod packaging;
 mod relying_party;
 mod support;

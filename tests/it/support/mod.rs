@@ -2,6 +2,8 @@
 
 mod apiserver;
 mod keys;
+mod upstream;
 
 pub(crate) use apiserver::{ApiServer, DISCOVERY, JWKS, Reply, Tls};
 pub(crate) use keys::{claims, jwks, p256, rsa};
+pub(crate) use upstream::{connect_to, connect_with, files_of, mirror_of, write_script};
