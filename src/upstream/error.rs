@@ -5,11 +5,10 @@
 use std::{error::Error, io, path::PathBuf};
 
 use http::StatusCode;
-use rustls::{AlertDescription, CertificateError};
 use thiserror::Error;
 use tokio::time::Duration;
 
-use super::{credentials::Trust, plugin::PluginFault};
+use super::{credentials::Trust, plugin::PluginFault, tls};
 use crate::oidc::Reject;
 
 /// Why the credentials cannot be used.
@@ -305,10 +304,10 @@ impl FetchError {
     /// Tells the failures below HTTP apart.
     pub(super) fn of_transport(url: &str, trust: &Trust, error: &reqwest::Error) -> Self {
         let url = url.to_owned();
-        if let Some(source) = find_tls(error) {
+        if let Some(source) = tls::find(error) {
             return Self::Tls {
                 url,
-                advice: tls_advice(source, trust),
+                advice: tls::advice(source, trust),
                 source: Box::new(source.clone()),
             };
         }
@@ -321,76 +320,12 @@ impl FetchError {
     }
 }
 
-/// The TLS error in a chain. An `io::Error` hides what it wraps from `source()`.
-fn find_tls<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return Some(tls);
-        }
-        next = match error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
-        {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        };
-    }
-    None
-}
-
 fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
     cause
-}
-
-fn tls_advice(error: &rustls::Error, trust: &Trust) -> String {
-    match error {
-        rustls::Error::InvalidCertificate(error) => match error {
-            // The CAs of all kubeadm clusters have one name: the wrong one shows by its signature.
-            CertificateError::BadSignature | CertificateError::UnknownIssuer => format!(
-                "its certificate is signed by another CA than {trust}; check that the CA is of this \
-                 cluster"
-            ),
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                "its certificate is for other names; set `server-name` (in a kubeconfig, \
-                 tls-server-name) to one of them"
-                    .to_owned()
-            }
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                "its certificate has expired; renew it, or correct the clock of this machine"
-                    .to_owned()
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                "its certificate is not valid yet; correct the clock of this machine".to_owned()
-            }
-            _ => "its certificate cannot be verified".to_owned(),
-        },
-        rustls::Error::AlertReceived(alert) if is_about_the_client(*alert) => {
-            "it does not accept the client certificate, or wants one".to_owned()
-        }
-        rustls::Error::InvalidMessage(_) => {
-            "what answers there does not speak TLS; check the port".to_owned()
-        }
-        _ => "the handshake failed".to_owned(),
-    }
-}
-
-fn is_about_the_client(alert: AlertDescription) -> bool {
-    matches!(
-        alert,
-        AlertDescription::AccessDenied
-            | AlertDescription::BadCertificate
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateRequired
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::UnknownCA
-            | AlertDescription::UnsupportedCertificate
-    )
 }
 
 fn listed(paths: &[PathBuf]) -> String {

@@ -113,11 +113,3 @@ fn only_an_answer_asks_for_patience() {
     let delays: Vec<_> = all().iter().filter_map(FetchError::retry_after).collect();
     assert_eq!(delays, [1, 2].map(Duration::from_secs));
 }
-
-#[test]
-fn an_error_of_tls_is_found_behind_an_io_error() {
-    let tls = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
-    let io = io::Error::other(io::Error::other(tls.clone()));
-    assert_eq!(find_tls(&io), Some(&tls));
-    assert_eq!(find_tls(&io::Error::other("no")), None);
-}
