@@ -74,11 +74,7 @@ pub enum PublishError {
         problem: String,
     },
     /// No credentials were found anywhere.
-    #[error(
-        "no AWS credentials{}: neither in the environment (AWS_ACCESS_KEY_ID), in the profile \
-         (~/.aws/config, ~/.aws/credentials), as web identity (AWS_WEB_IDENTITY_TOKEN_FILE), from \
-         the container agent, nor from the instance metadata service", in_profile(.profile.as_ref())
-    )]
+    #[error("no AWS credentials: {}", places(.profile.as_ref()))]
     CredentialsMissing {
         /// The profile asked for.
         profile: Option<String>,
@@ -217,6 +213,18 @@ impl PublishError {
 
 fn in_profile(profile: Option<&String>) -> String {
     profile.map_or_else(String::new, |profile| format!(" in profile \"{profile}\""))
+}
+
+fn places(profile: Option<&String>) -> String {
+    match profile {
+        Some(profile) => format!(
+            "profile \"{profile}\" is not in ~/.aws/config or ~/.aws/credentials, or holds none"
+        ),
+        None => "neither in the environment (AWS_ACCESS_KEY_ID), in the profile (~/.aws/config, \
+                 ~/.aws/credentials), as web identity (AWS_WEB_IDENTITY_TOKEN_FILE), from the \
+                 container agent, nor from the instance metadata service"
+            .to_owned(),
+    }
 }
 
 fn in_brackets(code: Option<&String>) -> String {

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use crate::{
     config::settings::Metadata,
-    oidc::{KeySet, Kid, Snapshot},
+    oidc::{Key, KeySet, Kid, Snapshot},
 };
 
 /// One of the two documents.
@@ -160,7 +160,7 @@ fn removes_nothing(found: &Standing, keys: &KeySet) -> Result<(), Refusal> {
     let kids: Vec<_> = published
         .keys()
         .iter()
-        .map(|key| key.kid())
+        .map(Key::kid)
         .filter(|kid| keys.find(kid).is_none())
         .cloned()
         .collect();

@@ -10,7 +10,8 @@ use crate::{Report, backoff, oidc::Snapshot};
 
 impl Publisher {
     /// Publishes each new snapshot, compares the target with it again `every` so often and repairs
-    /// a difference; tries again sooner after a failure. Ends when the channel closes.
+    /// a difference; tries again sooner after a failure. Ends when the channel closes and what is
+    /// under way is done; it may be dropped sooner.
     ///
     /// Never holds up the producer; of several snapshots that come meanwhile the latest counts.
     pub async fn run(self, mut snapshots: watch::Receiver<Option<Arc<Snapshot>>>, every: Duration) {
@@ -39,7 +40,7 @@ impl Publisher {
 
 /// How it went so far: what turns many outcomes into one log line per change.
 #[derive(Default)]
-struct Course {
+pub(super) struct Course {
     /// What the target held when it was last published to.
     standing: Option<Arc<Snapshot>>,
     /// Failures in a row.
@@ -49,7 +50,12 @@ struct Course {
 }
 
 impl Course {
-    fn published(&mut self, target: &Publisher, snapshot: Arc<Snapshot>, changes: &[Change]) {
+    pub(super) fn published(
+        &mut self,
+        target: &Publisher,
+        snapshot: Arc<Snapshot>,
+        changes: &[Change],
+    ) {
         if self.failures > 0 {
             info!(%target, failures = self.failures, "publishing works again");
         }
@@ -67,7 +73,7 @@ impl Course {
         self.standing = Some(snapshot);
     }
 
-    fn failed(&mut self, target: &Publisher, error: &PublishError) {
+    pub(super) fn failed(&mut self, target: &Publisher, error: &PublishError) {
         self.failures = self.failures.saturating_add(1);
         let report = Report(error);
         if self.reason.replace(error.reason()) == Some(error.reason()) {

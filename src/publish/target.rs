@@ -21,7 +21,10 @@ pub struct Publisher {
 
 #[derive(Clone, Debug)]
 enum Place {
-    Bucket { bucket: Bucket, metadata: Metadata },
+    Bucket {
+        bucket: Box<Bucket>,
+        metadata: Metadata,
+    },
     Directory(Directory),
 }
 
@@ -49,7 +52,7 @@ impl Publisher {
         let place = match target {
             Target::Directory(root) => Place::Directory(Directory::new(root.clone())),
             Target::S3(target) => Place::Bucket {
-                bucket: Bucket::open(target, credentials).await?,
+                bucket: Box::pin(Bucket::open(target, credentials)).await?.into(),
                 metadata: metadata.clone(),
             },
         };

@@ -1,6 +1,6 @@
 //! A bucket of S3 or of a store that speaks its protocol: `s3://…`.
 //!
-//! Only GetObject and PutObject on two keys: no listing, no ACL, no deletion. Checksums are sent
+//! Only `GetObject` and `PutObject` on two keys: no listing, no ACL, no deletion. Checksums are sent
 //! only where required, because several stores refuse them.
 
 use std::time::Duration;
@@ -88,7 +88,7 @@ impl Bucket {
     async fn read_one(&self, name: Name) -> Result<Standing, PublishError> {
         let read = async {
             let request = self.client.get_object().bucket(&self.target.bucket);
-            let answer = match request.key(self.key(name)).send().await {
+            let answer = match Box::pin(request.key(self.key(name)).send()).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     return match absent(&error) {
@@ -147,7 +147,7 @@ impl Bucket {
             .set_cache_control(object.cache_control.clone())
             .set_server_side_encryption(encryption);
         let write = async {
-            let answer = request.send().await;
+            let answer = Box::pin(request.send()).await;
             answer.map_err(|error| self.failure(Action::Write, name, error))
         };
         self.in_time(write).await.map(drop)

@@ -3,8 +3,11 @@
 use std::{path::Path, time::Duration};
 
 use aws_config::{
-    BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableRegionProvider,
-    meta::region::RegionProviderChain, profile::ProfileFileRegionProvider,
+    BehaviorVersion, Region, SdkConfig,
+    environment::EnvironmentVariableRegionProvider,
+    meta::region::RegionProviderChain,
+    profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider},
+    provider_config::ProviderConfig,
 };
 use aws_sdk_s3::config::{
     RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider,
@@ -48,7 +51,17 @@ pub(super) async fn shared_config(
         );
     }
     if let Some(profile) = &target.profile {
-        loader = loader.profile_name(profile);
+        // Without this the environment's credentials would come before those of the profile.
+        let config = ProviderConfig::without_region()
+            .with_region(target.region.clone().map(Region::new))
+            .with_http_client(http_client(TrustStore::default()));
+        let credentials = ProfileFileCredentialsProvider::builder()
+            .configure(&config)
+            .profile_name(profile)
+            .build();
+        loader = loader
+            .profile_name(profile)
+            .credentials_provider(credentials);
     }
     if let Some(credentials) = credentials {
         loader = loader.credentials_provider(credentials);

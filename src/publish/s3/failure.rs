@@ -73,14 +73,11 @@ impl Bucket {
                 bucket: self.target.bucket.clone(),
                 endpoint,
             },
-            (301 | 307, _)
-            | (_, Some("AuthorizationHeaderMalformed" | "IllegalLocationConstraintException")) => {
-                PublishError::RegionWrong {
-                    target: self.url(),
-                    region: self.region.clone(),
-                    right: named_region.map(str::to_owned),
-                }
-            }
+            (_, Some(code)) if is_about_region(code) => PublishError::RegionWrong {
+                target: self.url(),
+                region: self.region.clone(),
+                right: named_region.map(str::to_owned),
+            },
             (_, Some(code)) if is_about_credentials(code) => PublishError::CredentialsRefused {
                 endpoint,
                 code: code.to_owned(),
@@ -89,6 +86,8 @@ impl Bucket {
                 action,
                 object: self.object(name),
             },
+            // A store names a code with every refusal; what stands in its place does not.
+            (..500, None) => PublishError::Response { endpoint },
             (_, code) => PublishError::Status {
                 action,
                 object: self.object(name),
@@ -131,6 +130,17 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 
 fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
     chain(error).last().unwrap_or(error)
+}
+
+/// Error codes that say the bucket is in another region than the one that was signed for.
+fn is_about_region(code: &str) -> bool {
+    matches!(
+        code,
+        "AuthorizationHeaderMalformed"
+            | "IllegalLocationConstraintException"
+            | "PermanentRedirect"
+            | "TemporaryRedirect"
+    )
 }
 
 /// Error codes that say the credentials are no good for any request.

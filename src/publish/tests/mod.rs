@@ -1,4 +1,6 @@
-//! Tests of what is pure.
+//! Tests of what needs no socket.
 
 mod diff;
+mod error;
 mod plan;
+mod reconcile;
