@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 mod credentials;
+mod demo;
 mod hostile;
 mod outage;
 mod packaging;
+mod publishing;
 mod relying_party;
 mod support;

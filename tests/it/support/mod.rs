@@ -2,6 +2,7 @@
 
 mod apiserver;
 mod keys;
+pub(crate) mod s3;
 mod upstream;
 
 pub(crate) use apiserver::{ApiServer, DISCOVERY, JWKS, Reply, Tls};
