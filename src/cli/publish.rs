@@ -1,6 +1,9 @@
 //! `publish`: one full round, and exit.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    sync::Arc,
+};
 
 use futures_util::future::join_all;
 use thiserror::Error;
@@ -14,9 +17,11 @@ use crate::{
         settings::{self, Settings},
     },
     mirror::{Mirror, NoSnapshot},
+    oidc::Snapshot,
     publish::{
         Change, PublishError, Publisher,
         diff::{self, Colour},
+        listed,
     },
     upstream::CredentialError,
 };
@@ -38,57 +43,51 @@ pub(super) fn execute(settings: Result<Settings, ConfigError>, dry_run: bool) ->
         return Exit::Configuration;
     }
     runtime::block_on(async {
-        let published = join_all(
-            settings
-                .mirrors
-                .into_iter()
-                .map(|mirror| publish(mirror, dry_run)),
-        )
-        .await;
-        // A configuration that cannot work is the more lasting trouble.
-        let exits = published.into_iter().flatten().map(|error| {
-            error!(error = %Report(&error), "could not publish");
-            Exit::from(&error)
-        });
-        exits
-            .reduce(|one, other| {
-                if one == Exit::Configuration {
-                    one
-                } else {
-                    other
-                }
-            })
-            .unwrap_or(Exit::Done)
+        let mirrors = settings.mirrors.into_iter();
+        let failures = join_all(mirrors.map(|mirror| publish(mirror, dry_run)))
+            .await
+            .concat();
+        // What cannot work at all counts before what may work another time.
+        let worst = failures.iter().find(|exit| **exit == Exit::Configuration);
+        *worst.or(failures.first()).unwrap_or(&Exit::Done)
     })
 }
 
-/// Publishes one mirror to all its targets; gives back what failed.
-async fn publish(settings: settings::Mirror, dry_run: bool) -> Vec<Failure> {
-    let snapshot = async {
-        let mut mirror = Mirror::open(settings.clone()).await?;
-        Ok::<_, Failure>(mirror.once().await?)
+/// Publishes one mirror to all its targets; says what failed and how the process is to end for it.
+async fn publish(settings: settings::Mirror, dry_run: bool) -> Vec<Exit> {
+    let fail = |failure: Failure| {
+        error!(mirror = settings.name, error = %Report(&failure), "could not publish");
+        Exit::from(&failure)
     };
-    let snapshot = match snapshot.await {
+    let snapshot = match snapshot(&settings).await {
         Ok(snapshot) => snapshot,
-        Err(failure) => return vec![failure],
+        Err(failure) => return vec![fail(failure)],
     };
-    let publishing = settings.targets.iter().map(async |target| {
+    let targets = settings.targets.iter().map(async |target| {
         let publisher = Publisher::open(target, &settings.metadata).await?;
         if dry_run {
             show(target, &publisher.compare(&snapshot).await?);
             return Ok::<_, Failure>(());
         }
         let changes = publisher.publish(&snapshot).await?;
+        let (mirror, keys) = (&settings.name, snapshot.keys.len());
         if changes.is_empty() {
-            info!(mirror = settings.name, %target, keys = snapshot.keys.len(), "already equal");
+            info!(mirror, %target, keys, "already equal");
+        } else {
+            info!(mirror, %target, keys, changes = listed(&changes), "published");
         }
         Ok(())
     });
-    join_all(publishing)
+    join_all(targets)
         .await
         .into_iter()
         .filter_map(Result::err)
+        .map(fail)
         .collect()
+}
+
+async fn snapshot(settings: &settings::Mirror) -> Result<Arc<Snapshot>, Failure> {
+    Ok(Mirror::open(settings.clone()).await?.once().await?)
 }
 
 /// Why a mirror was not published.

@@ -199,7 +199,7 @@ impl Polled {
             Ok(answer) => {
                 let upstream = self.upstream.url();
                 if change == Some(Change::Ended) {
-                    info!(mirror, %upstream, "the API server answers again");
+                    info!(mirror, %upstream, "the API server can be read again");
                 }
                 if answer.left_out != self.left_out {
                     for unfit in &answer.left_out {
@@ -221,13 +221,13 @@ impl Polled {
         let (upstream, reason, report) = (self.upstream.url(), error.reason(), Report(error));
         match change {
             Some(Change::Started) if error.needs_a_human() => {
-                error!(mirror, %upstream, reason, error = %report, "an API server's documents are refused");
+                error!(mirror, %upstream, reason, error = %report, "the documents of an API server are refused");
             }
             Some(Change::Started) => {
-                warn!(mirror, %upstream, reason, error = %report, "an API server does not answer");
+                warn!(mirror, %upstream, reason, error = %report, "could not read an API server");
             }
             _ => {
-                debug!(mirror, %upstream, reason, error = %report, "an API server still does not answer")
+                debug!(mirror, %upstream, reason, error = %report, "could still not read an API server")
             }
         }
     }

@@ -16,5 +16,6 @@ mod tests;
 
 pub use error::{Action, PublishError};
 pub use plan::{Change, Name, Object, Refusal, Standing};
+pub use reconcile::listed;
 pub use s3::SharedCredentialsProvider;
 pub use target::Publisher;

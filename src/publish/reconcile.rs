@@ -86,7 +86,8 @@ impl Course {
     }
 }
 
-fn listed(changes: &[Change]) -> String {
+/// Changes in one line, for logs.
+pub fn listed(changes: &[Change]) -> String {
     let shown: Vec<_> = changes.iter().map(Change::to_string).collect();
     shown.join(", ")
 }

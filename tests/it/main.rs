@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
+mod cli;
 mod credentials;
 mod demo;
 mod hostile;
+mod layering;
 mod outage;
 mod packaging;
 mod publishing;

@@ -83,7 +83,9 @@ fn the_pod_holds_the_configuration_of_the_sidecar() {
 fn the_units_start_what_the_command_line_knows() {
     for unit in ["oidc-mirror.service", "oidc-mirror-publish.service"] {
         let text = read(&format!("systemd/{unit}"));
-        let command = text.lines().find_map(|line| line.strip_prefix("ExecStart="));
+        let command = text
+            .lines()
+            .find_map(|line| line.strip_prefix("ExecStart="));
         Cli::try_parse_from(command.unwrap().split(' ')).unwrap();
     }
 }
