@@ -82,7 +82,9 @@ async fn a_token_that_changes_during_the_round_is_used_at_once() {
     // The discovery document would answer sooner: it, too, has to wait for the new token.
     server.script(DISCOVERY, [Reply::late(Duration::from_secs(10))]);
     let write = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        while server.requests().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         server.write_token();
     };
     let (answer, ()) = tokio::join!(upstream.fetch(), write);
