@@ -133,13 +133,9 @@ impl Mirror {
                 if change == Some(Change::Ended) {
                     info!(mirror, "the API servers agree again");
                 }
-                for event in events {
-                    match event {
-                        Event::Added(kid) => info!(mirror, %kid, "a key appeared"),
-                        Event::Removed(kid) => {
-                            info!(mirror, %kid, "a key is gone from every API server")
-                        }
-                    }
+                // What a fresh start finds is no news.
+                if !self.ledger.keys().is_empty() {
+                    events.iter().for_each(|event| log_event(mirror, event));
                 }
                 self.ledger = ledger;
             }
@@ -174,6 +170,13 @@ impl Mirror {
             *present = Some(Arc::new(snapshot));
             true
         });
+    }
+}
+
+fn log_event(mirror: &str, event: &Event) {
+    match event {
+        Event::Added(kid) => info!(mirror, %kid, "a key appeared"),
+        Event::Removed(kid) => info!(mirror, %kid, "a key is gone from every API server"),
     }
 }
 
