@@ -2,6 +2,7 @@
 
 use std::{error::Error, io};
 
+use aws_config::imds::client::error::ImdsError;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 
@@ -99,10 +100,14 @@ impl Bucket {
 
     fn no_credentials(&self, error: &CredentialsError) -> PublishError {
         let profile = self.target.profile.clone();
+        // The instance metadata service is asked last, when no other place has any. Where it is
+        // not Amazon's, as in other clouds, it answers in its own way.
+        let missing = matches!(error, CredentialsError::CredentialsNotLoaded(_))
+            || chain(error).any(<dyn Error>::is::<ImdsError>);
+        if missing {
+            return PublishError::CredentialsMissing { profile };
+        }
         let problem = match error {
-            CredentialsError::CredentialsNotLoaded(_) => {
-                return PublishError::CredentialsMissing { profile };
-            }
             CredentialsError::InvalidConfiguration(_) => innermost(error).to_string(),
             CredentialsError::ProviderTimedOut(_) => "no answer in time".to_owned(),
             // The source may repeat what a remote service said, so only its code is shown.
