@@ -84,7 +84,8 @@ pub(super) struct Selection {
     /// The context of the kubeconfig [default: its current-context]
     #[arg(long, value_name = "NAME", env = "OIDC_MIRROR_CONTEXT")]
     context: Option<String>,
-    /// Where to publish to: s3://bucket/prefix or file:///directory, once for each
+    // As `help`, since rustdoc would take the URLs for links.
+    #[arg(help = "Where to publish to: s3://bucket/prefix or file:///directory, once for each")]
     #[arg(
         long,
         value_name = "URL",
@@ -100,7 +101,7 @@ pub(super) struct Selection {
 /// Where to serve.
 #[derive(Args, Debug)]
 pub(super) struct Listening {
-    /// Address to serve on, once for each, such as [::]:443
+    /// Address to serve on, once for each, such as 0.0.0.0:443
     #[arg(
         long,
         value_name = "ADDRESS",

@@ -49,7 +49,7 @@ pub(super) fn execute(settings: Result<Settings, ConfigError>, dry_run: bool) ->
             .concat();
         // What cannot work at all counts before what may work another time.
         let worst = failures.iter().find(|exit| **exit == Exit::Configuration);
-        *worst.or(failures.first()).unwrap_or(&Exit::Done)
+        *worst.or_else(|| failures.first()).unwrap_or(&Exit::Done)
     })
 }
 

@@ -150,7 +150,7 @@ async fn announce(snapshots: Vec<Snapshots>) {
         NotifyState::Ready,
         NotifyState::Status("every mirror has its documents"),
     ]);
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Does nothing where no service manager listens.

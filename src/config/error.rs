@@ -54,14 +54,3 @@ pub enum ConfigError {
     #[error("{0}")]
     Together(String),
 }
-
-impl ConfigError {
-    /// A value that means nothing or cannot work.
-    pub(super) fn invalid(key: &str, value: &str, why: impl ToString) -> Self {
-        Self::Invalid {
-            key: key.to_owned(),
-            value: value.to_owned(),
-            why: why.to_string(),
-        }
-    }
-}

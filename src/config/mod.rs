@@ -2,6 +2,7 @@
 
 mod error;
 mod file;
+mod place;
 pub mod settings;
 mod target;
 mod understand;

@@ -55,8 +55,14 @@ fn overrides_reach_every_key_without_a_file() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn what_cannot_be_believed_is_refused_by_key_and_value() {
-    let two = |rest: &str| format!("[[mirror]]\nname = 'a'\n{}\n[[mirror]]\n{rest}", &ONE[11..]);
+    let two = |rest: &str| {
+        format!(
+            "[[mirror]]\nname = 'a'\n{}\n[[mirror]]\n{rest}",
+            ONE.trim_start_matches("[[mirror]]\n")
+        )
+    };
     for (text, set, expected) in [
         (String::new(), &[][..], "mirror.issuer is missing"),
         ("nonsense".into(), &[], "line 1"),

@@ -3,17 +3,16 @@
 use std::{
     collections::{BTreeMap, HashSet},
     net::SocketAddr,
-    ops::RangeInclusive,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use http::HeaderValue;
+use serde_json::Value;
 use url::Url;
 
 use super::{
     ConfigError, Override, file,
-    settings::{CredentialFiles, Credentials, KeyPairFiles, Metadata, Mirror, Serve, Settings},
+    place::Place,
+    settings::{CredentialFiles, Credentials, Metadata, Mirror, Serve, Settings},
     target,
 };
 use crate::oidc::{Issuer, is_reserved};
@@ -26,137 +25,111 @@ impl Settings {
     /// [`ConfigError`] at the first setting that cannot be believed.
     pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Self, ConfigError> {
         let file = file::read(file, overrides)?;
-        let alone = file.mirror.len() == 1;
-        let mirrors = file
-            .mirror
-            .into_iter()
-            .enumerate()
-            .map(|(at, mirror)| {
-                // With one mirror its number need not be said, neither here nor in `--set`.
-                let at = if alone {
-                    "mirror".to_owned()
-                } else {
-                    format!("mirror.{at}")
-                };
-                understand_mirror(&at, mirror, alone)
+        let is_alone = file.mirror.len() == 1;
+        let mirrors = (0..)
+            .zip(file.mirror)
+            .map(|(number, mirror)| {
+                understand_mirror(&Place::entry("mirror", number, is_alone), mirror, is_alone)
             })
             .collect::<Result<Vec<_>, _>>()?;
         if mirrors.is_empty() {
-            return Err(ConfigError::Missing {
-                key: "mirror.issuer".into(),
-                hint: ISSUER_HINT,
-            });
+            return Err(Place::new("mirror").missing("issuer", ISSUER_HINT));
         }
         refuse_collisions(&mirrors)?;
-        let serve = file.serve.map(understand_serve).transpose()?;
+        let serve = file.serve.as_ref().map(understand_serve).transpose()?;
         Ok(Self { mirrors, serve })
     }
 }
 
-fn understand_mirror(at: &str, mirror: file::Mirror, alone: bool) -> Result<Mirror, ConfigError> {
-    let key = |name: &str| format!("{at}.{name}");
-    let issuer = mirror
-        .issuer
-        .as_deref()
-        .ok_or_else(|| ConfigError::Missing {
-            key: key("issuer"),
-            hint: ISSUER_HINT,
-        })?;
+fn understand_mirror(
+    at: &Place,
+    mirror: file::Mirror,
+    is_alone: bool,
+) -> Result<Mirror, ConfigError> {
     let credentials = understand_credentials(at, &mirror)?;
     if matches!(credentials, Credentials::Files(_)) && mirror.upstreams.is_empty() {
         let hint = "explicit credential files need the addresses of the API servers: --upstream \
                     https://10.0.0.11:6443";
-        return Err(ConfigError::Missing {
-            key: key("upstreams"),
-            hint,
-        });
+        return Err(at.missing("upstreams", hint));
     }
-    let name = match (&mirror.name, alone) {
-        (Some(name), _) if name.is_empty() || name.chars().any(char::is_control) => {
-            return Err(ConfigError::invalid(
-                &key("name"),
-                name,
-                "a name is short and printable",
-            ));
-        }
-        (Some(name), _) => name.clone(),
-        (None, true) => "default".to_owned(),
-        (None, false) => {
-            return Err(ConfigError::Missing {
-                key: key("name"),
-                hint: "each of several mirrors has one",
-            });
-        }
-    };
+    let cache_control = mirror.cache_control.as_deref();
+    let jwks_content_type = mirror.jwks_content_type.as_deref();
+    let reconcile_interval = mirror.reconcile_interval.as_deref();
     Ok(Mirror {
-        name,
-        issuer: Issuer::parse(issuer)
-            .map_err(|error| ConfigError::invalid(&key("issuer"), issuer, crate::Report(&error)))?,
-        upstreams: understand_upstreams(&key("upstreams"), &mirror.upstreams)?,
+        name: understand_name(at, mirror.name, is_alone)?,
+        issuer: understand_issuer(at, mirror.issuer.as_deref())?,
+        upstreams: understand_upstreams(at, &mirror.upstreams)?,
         credentials,
-        poll_interval: duration(
-            &key("poll-interval"),
-            mirror.poll_interval.as_deref(),
-            "15s",
-        )?,
-        timeout: duration(&key("timeout"), mirror.timeout.as_deref(), "10s")?,
+        poll_interval: at.duration("poll-interval", mirror.poll_interval.as_deref(), "15s")?,
+        timeout: at.duration("timeout", mirror.timeout.as_deref(), "10s")?,
         on_issuer_mismatch: mirror.on_issuer_mismatch.unwrap_or_default(),
         metadata: Metadata {
-            cache_control: header(
-                &key("cache-control"),
-                mirror.cache_control,
-                "public, max-age=60",
-            )?,
-            jwks_content_type: header(
-                &key("jwks-content-type"),
-                mirror.jwks_content_type,
+            cache_control: at.header("cache-control", cache_control, "public, max-age=60")?,
+            jwks_content_type: at.header(
+                "jwks-content-type",
+                jwks_content_type,
                 "application/json",
             )?,
         },
         discovery_members: understand_members(at, mirror.discovery_members)?,
         targets: target::understand(at, mirror.target)?,
-        reconcile_interval: duration(
-            &key("reconcile-interval"),
-            mirror.reconcile_interval.as_deref(),
-            "5m",
-        )?,
+        reconcile_interval: at.duration("reconcile-interval", reconcile_interval, "5m")?,
     })
 }
 
-fn understand_credentials(at: &str, mirror: &file::Mirror) -> Result<Credentials, ConfigError> {
+fn understand_name(
+    at: &Place,
+    name: Option<String>,
+    is_alone: bool,
+) -> Result<String, ConfigError> {
+    match name {
+        Some(name) if name.is_empty() || name.chars().any(char::is_control) => {
+            Err(at.invalid("name", &name, &"a name is short and printable"))
+        }
+        Some(name) => Ok(name),
+        None if is_alone => Ok("default".to_owned()),
+        None => Err(at.missing("name", "each of several mirrors has one")),
+    }
+}
+
+fn understand_issuer(at: &Place, issuer: Option<&str>) -> Result<Issuer, ConfigError> {
+    let text = issuer.ok_or_else(|| at.missing("issuer", ISSUER_HINT))?;
+    Issuer::parse(text).map_err(|error| at.invalid("issuer", text, &crate::Report(&error)))
+}
+
+fn understand_credentials(at: &Place, mirror: &file::Mirror) -> Result<Credentials, ConfigError> {
     let files = CredentialFiles {
         ca_file: mirror.ca_file.as_ref().map(PathBuf::from),
         token_file: mirror.token_file.as_ref().map(PathBuf::from),
-        client_certificate: mirror
-            .client_certificate
-            .as_ref()
-            .map(|files| key_pair(&format!("{at}.client-certificate"), files))
-            .transpose()?,
+        client_certificate: at
+            .key_pair("client-certificate", mirror.client_certificate.as_ref())?,
         server_name: mirror.server_name.clone(),
     };
-    let kubeconfig = mirror.kubeconfig.is_some() || mirror.context.is_some();
-    match (files == CredentialFiles::default(), kubeconfig) {
-        (true, false) => Ok(Credentials::Ambient),
-        (false, false) => Ok(Credentials::Files(files)),
-        (true, true) => Ok(Credentials::Kubeconfig {
+    let has_files = files != CredentialFiles::default();
+    let has_kubeconfig = mirror.kubeconfig.is_some() || mirror.context.is_some();
+    match (has_files, has_kubeconfig) {
+        (false, false) => Ok(Credentials::Ambient),
+        (true, false) => Ok(Credentials::Files(files)),
+        (false, true) => Ok(Credentials::Kubeconfig {
             file: mirror.kubeconfig.as_ref().map(PathBuf::from),
             context: mirror.context.clone(),
         }),
-        (false, true) => Err(ConfigError::Together(format!(
-            "{at} has both a kubeconfig and explicit credential files (ca-file, token-file, \
-             client-certificate, server-name): choose one"
+        (true, true) => Err(ConfigError::Together(format!(
+            "{} stands beside explicit credential files (ca-file, token-file, client-certificate, \
+             server-name): choose one",
+            at.key("kubeconfig")
         ))),
     }
 }
 
-fn understand_upstreams(key: &str, upstreams: &[String]) -> Result<Vec<Url>, ConfigError> {
+fn understand_upstreams(at: &Place, upstreams: &[String]) -> Result<Vec<Url>, ConfigError> {
     let mut seen = HashSet::new();
     upstreams
         .iter()
         .map(|text| {
-            let url = https_address(key, text)?;
+            let url = understand_address(at, text)?;
             if !seen.insert(url.clone()) {
-                return Err(ConfigError::invalid(key, text, "it is listed twice"));
+                return Err(at.invalid("upstreams", text, &"it is listed twice"));
             }
             Ok(url)
         })
@@ -164,95 +137,64 @@ fn understand_upstreams(key: &str, upstreams: &[String]) -> Result<Vec<Url>, Con
 }
 
 /// An address such as `https://10.0.0.11:6443`: https, a host, perhaps a port.
-fn https_address(key: &str, text: &str) -> Result<Url, ConfigError> {
-    let url = Url::parse(text).map_err(|error| ConfigError::invalid(key, text, error))?;
+fn understand_address(at: &Place, text: &str) -> Result<Url, ConfigError> {
+    let invalid = |value, why| Err(at.invalid("upstreams", value, why));
+    let url = Url::parse(text).map_err(|error| at.invalid("upstreams", text, &error))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(ConfigError::invalid(
-            key,
-            "…",
-            "credentials belong in files, not in an address",
-        ));
+        return invalid("…", &"credentials belong in files, not in an address");
     }
     if url.scheme() != "https" {
-        return Err(ConfigError::invalid(
-            key,
+        return invalid(
             text,
-            "an API server is reached by https, with its certificate verified",
-        ));
+            &"an API server is reached by https, its certificate verified",
+        );
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err(ConfigError::invalid(
-            key,
+        return invalid(
             text,
-            "only scheme, host and port; the paths are Kubernetes' own",
-        ));
+            &"only scheme, host and port; the paths are Kubernetes' own",
+        );
     }
     Ok(url)
 }
 
 fn understand_members(
-    at: &str,
-    members: BTreeMap<String, serde_json::Value>,
-) -> Result<Vec<(String, serde_json::Value)>, ConfigError> {
+    at: &Place,
+    members: BTreeMap<String, Value>,
+) -> Result<Vec<(String, Value)>, ConfigError> {
     match members.keys().find(|name| is_reserved(name)) {
         Some(name) => Err(ConfigError::Together(format!(
-            "{at}.discovery-members.{name}: the mirror computes this member itself; leave it out"
+            "{}: the mirror computes this member itself; leave it out",
+            at.key(&format!("discovery-members.{name}"))
         ))),
         None => Ok(members.into_iter().collect()),
     }
 }
 
-fn understand_serve(serve: file::Serve) -> Result<Serve, ConfigError> {
-    let key = |name: &str| format!("serve.{name}");
+fn understand_serve(serve: &file::Serve) -> Result<Serve, ConfigError> {
+    let at = Place::new("serve");
     if serve.listen.is_empty() {
-        let hint = "an address to serve on: --listen '[::]:443'";
-        return Err(ConfigError::Missing {
-            key: key("listen"),
-            hint,
-        });
+        return Err(at.missing("listen", "an address to serve on: --listen '[::]:443'"));
     }
     let listen = |text: &String| {
-        text.parse::<SocketAddr>().map_err(|_| {
-            ConfigError::invalid(
-                &key("listen"),
-                text,
-                "an address is written 127.0.0.1:8443 or [::]:443",
-            )
-        })
+        let why = "an address is written 127.0.0.1:8443 or [::]:443";
+        text.parse::<SocketAddr>()
+            .map_err(|_| at.invalid("listen", text, &why))
     };
     let max_connections = serve.max_connections.unwrap_or(4096);
     if !(1..=MAX_CONNECTIONS).contains(&max_connections) {
         let why = format!("a number from 1 to {MAX_CONNECTIONS}");
-        return Err(ConfigError::invalid(
-            &key("max-connections"),
-            &max_connections.to_string(),
-            why,
-        ));
+        return Err(at.invalid("max-connections", &max_connections.to_string(), &why));
     }
+    let handshake_timeout = serve.handshake_timeout.as_deref();
     Ok(Serve {
         listen: serve.listen.iter().map(listen).collect::<Result<_, _>>()?,
-        tls: serve
-            .tls
-            .as_ref()
-            .map(|files| key_pair(&key("tls"), files))
-            .transpose()?,
+        tls: at.key_pair("tls", serve.tls.as_ref())?,
         max_connections,
-        handshake_timeout: duration(
-            &key("handshake-timeout"),
-            serve.handshake_timeout.as_deref(),
-            "10s",
-        )?,
-        header_timeout: duration(
-            &key("header-timeout"),
-            serve.header_timeout.as_deref(),
-            "10s",
-        )?,
-        idle_timeout: duration(&key("idle-timeout"), serve.idle_timeout.as_deref(), "1m")?,
-        shutdown_grace: duration(
-            &key("shutdown-grace"),
-            serve.shutdown_grace.as_deref(),
-            "10s",
-        )?,
+        handshake_timeout: at.duration("handshake-timeout", handshake_timeout, "10s")?,
+        header_timeout: at.duration("header-timeout", serve.header_timeout.as_deref(), "10s")?,
+        idle_timeout: at.duration("idle-timeout", serve.idle_timeout.as_deref(), "1m")?,
+        shutdown_grace: at.duration("shutdown-grace", serve.shutdown_grace.as_deref(), "10s")?,
     })
 }
 
@@ -287,53 +229,7 @@ fn refuse_collisions(mirrors: &[Mirror]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn key_pair(at: &str, files: &file::KeyPair) -> Result<KeyPairFiles, ConfigError> {
-    let path = |name: &str, path: &Option<String>| {
-        let hint = "a certificate and its private key are two files, both PEM";
-        let missing = || ConfigError::Missing {
-            key: format!("{at}.{name}"),
-            hint,
-        };
-        path.as_ref().map(PathBuf::from).ok_or_else(missing)
-    };
-    Ok(KeyPairFiles {
-        cert_file: path("cert-file", &files.cert_file)?,
-        key_file: path("key-file", &files.key_file)?,
-    })
-}
-
-fn duration(key: &str, text: Option<&str>, default: &str) -> Result<Duration, ConfigError> {
-    let text = text.unwrap_or(default);
-    let duration = humantime::parse_duration(text)
-        .map_err(|_| ConfigError::invalid(key, text, "a duration is written 15s, 5m or 1h30m"))?;
-    if !DURATIONS.contains(&duration) {
-        return Err(ConfigError::invalid(
-            key,
-            text,
-            "a duration here is between 1s and 24h",
-        ));
-    }
-    Ok(duration)
-}
-
-fn header(
-    key: &str,
-    text: Option<String>,
-    default: &'static str,
-) -> Result<HeaderValue, ConfigError> {
-    let Some(text) = text else {
-        return Ok(HeaderValue::from_static(default));
-    };
-    match HeaderValue::try_from(&text) {
-        Ok(value) if !value.is_empty() => Ok(value),
-        _ => Err(ConfigError::invalid(key, &text, "not a header value")),
-    }
-}
-
 const ISSUER_HINT: &str =
     "the public issuer URL: --issuer https://oidc.example.com, or a file with --config";
-/// Longer than any table of sockets.
+/// More than any table of sockets holds.
 const MAX_CONNECTIONS: usize = 1_000_000;
-/// What any setting that is a duration may be.
-const DURATIONS: RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);

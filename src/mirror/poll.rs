@@ -144,7 +144,7 @@ impl Mirror {
                 "the API servers contradict each other; the last good documents stay"
             ),
             Err(reject) => {
-                debug!(mirror, error = %Report(&reject), "the API servers still contradict each other")
+                debug!(mirror, error = %Report(&reject), "the API servers still contradict each other");
             }
         }
     }
@@ -230,7 +230,7 @@ impl Polled {
                 warn!(mirror, %upstream, reason, error = %report, "could not read an API server");
             }
             _ => {
-                debug!(mirror, %upstream, reason, error = %report, "could still not read an API server")
+                debug!(mirror, %upstream, reason, error = %report, "could still not read an API server");
             }
         }
     }

@@ -118,7 +118,7 @@ impl Acceptor {
                     });
                 }
                 Err(error) if is_peers_fault(&error) => {
-                    debug!(%error, "a connection was not accepted")
+                    debug!(%error, "a connection was not accepted");
                 }
                 Err(error) => {
                     error!(%error, "no connection can be accepted; raise the limit of open files (LimitNOFILE)");

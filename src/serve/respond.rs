@@ -71,7 +71,7 @@ fn host<B>(request: &Request<B>) -> &str {
     request
         .uri()
         .authority()
-        .map(|authority| authority.as_str())
+        .map(http::uri::Authority::as_str)
         .or_else(header)
         .unwrap_or_default()
 }

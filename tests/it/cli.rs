@@ -64,6 +64,7 @@ fn a_wrong_command_line_exits_with_2() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn a_configuration_that_cannot_work_exits_with_78_and_says_why() {
     for (arguments, expected) in [
         (&["run"][..], "mirror.issuer is missing"),

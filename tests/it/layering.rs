@@ -139,14 +139,14 @@ fn refuse(rooms: &[&str], names: &[&str]) {
 /// Whether `name` stands in `code` as the first or a later part of a path.
 fn mentions(code: &str, name: &str) -> bool {
     let is_part = |character: char| character.is_alphanumeric() || character == '_';
-    code.match_indices(name).any(|(at, _)| {
-        let before = code[..at].chars().next_back();
-        let after = code[at + name.len()..].chars().next();
-        let is_word = !before.is_some_and(is_part) && !after.is_some_and(is_part);
-        let is_path = code[at + name.len()..].starts_with("::")
-            || code[..at].ends_with("::")
-            || code[..at].ends_with(['{', ' ']) && code[at + name.len()..].starts_with([',', '}']);
-        is_word && is_path
+    let mut after_each = code.split(name);
+    let mut before = after_each.next().unwrap_or_default();
+    after_each.any(|after| {
+        let is_word = !before.ends_with(is_part) && !after.starts_with(is_part);
+        let is_path = after.starts_with("::") || before.ends_with("::");
+        let is_listed = before.ends_with(['{', ' ']) && after.starts_with([',', '}']);
+        before = after;
+        is_word && (is_path || is_listed)
     })
 }
 
