@@ -4,10 +4,13 @@ use std::{io, path::PathBuf};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-use tracing::level_filters::LevelFilter;
+use tracing::{error, level_filters::LevelFilter};
 
 use super::{Exit, check, demo, logging::Logging, publish, run};
-use crate::config::{ConfigError, Override, settings::Settings};
+use crate::{
+    Report,
+    config::{ConfigError, Override, settings::Settings},
+};
 
 /// Mirrors the OIDC documents of a private Kubernetes cluster to its public issuer.
 ///
@@ -131,24 +134,34 @@ impl Cli {
             Command::Check {
                 selection,
                 listening,
-            } => check::execute(selection.load(Some(listening))),
+            } => with(selection.load(Some(listening)), check::execute),
             Command::Completions { shell } => {
-                clap_complete::generate(
-                    shell,
-                    &mut Self::command(),
-                    "oidc-mirror",
-                    &mut io::stdout(),
-                );
+                let out = &mut io::stdout();
+                clap_complete::generate(shell, &mut Self::command(), "oidc-mirror", out);
                 Exit::Done
             }
             Command::Demo(arguments) => demo::execute(arguments),
-            Command::Publish { selection, dry_run } => {
-                publish::execute(selection.load(None), dry_run)
-            }
+            Command::Publish { selection, dry_run } => with(selection.load(None), |settings| {
+                publish::execute(settings, dry_run)
+            }),
             Command::Run {
                 selection,
                 listening,
-            } => run::execute(selection.load(Some(listening))),
+            } => with(selection.load(Some(listening)), run::execute),
+        }
+    }
+}
+
+/// Runs a subcommand with its settings, if they can be used.
+fn with(
+    settings: Result<Settings, ConfigError>,
+    subcommand: impl FnOnce(Settings) -> Exit,
+) -> Exit {
+    match settings {
+        Ok(settings) => subcommand(settings),
+        Err(error) => {
+            error!(error = %Report(&error), "the configuration cannot be used");
+            Exit::Configuration
         }
     }
 }

@@ -3,30 +3,15 @@
 use std::fmt::{self, Write as _};
 
 use super::Exit;
-use crate::{
-    Report,
-    config::{
-        ConfigError,
-        settings::{Credentials, KeyPairFiles, Mirror, OnIssuerMismatch, Serve, Settings, Target},
-    },
+use crate::config::settings::{
+    Credentials, KeyPairFiles, Mirror, OnIssuerMismatch, Serve, Settings, Target,
 };
 
-#[expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is what the command is for"
-)]
-pub(super) fn execute(settings: Result<Settings, ConfigError>) -> Exit {
-    match settings {
-        Ok(settings) => {
-            print!("{}", Summary(&settings));
-            Exit::Done
-        }
-        Err(error) => {
-            eprintln!("{}", Report(&error));
-            Exit::Configuration
-        }
-    }
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+#[expect(clippy::needless_pass_by_value, reason = "as every subcommand")]
+pub(super) fn execute(settings: Settings) -> Exit {
+    print!("{}", Summary(&settings));
+    Exit::Done
 }
 
 /// The settings as a table.

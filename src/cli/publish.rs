@@ -12,10 +12,7 @@ use tracing::{error, info};
 use super::{Exit, runtime};
 use crate::{
     Report,
-    config::{
-        ConfigError,
-        settings::{self, Settings},
-    },
+    config::settings::{self, Settings},
     mirror::{Mirror, NoSnapshot},
     oidc::Snapshot,
     publish::{
@@ -26,14 +23,7 @@ use crate::{
     upstream::CredentialError,
 };
 
-pub(super) fn execute(settings: Result<Settings, ConfigError>, dry_run: bool) -> Exit {
-    let settings = match settings {
-        Ok(settings) => settings,
-        Err(error) => {
-            error!(error = %Report(&error), "the configuration cannot be used");
-            return Exit::Configuration;
-        }
-    };
+pub(super) fn execute(settings: Settings, dry_run: bool) -> Exit {
     if settings
         .mirrors
         .iter()

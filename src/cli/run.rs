@@ -6,19 +6,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, warn};
 
 use super::{Exit, runtime, service::Service};
-use crate::{
-    Report,
-    config::{ConfigError, settings::Settings},
-};
+use crate::{Report, config::settings::Settings};
 
-pub(super) fn execute(settings: Result<Settings, ConfigError>) -> Exit {
-    let settings = match settings {
-        Ok(settings) => settings,
-        Err(error) => {
-            error!(error = %Report(&error), "the configuration cannot be used");
-            return Exit::Configuration;
-        }
-    };
+pub(super) fn execute(settings: Settings) -> Exit {
     if settings.serve.is_none()
         && settings
             .mirrors
