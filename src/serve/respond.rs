@@ -4,16 +4,30 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{
-        ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH,
-        RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+        ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
+        HOST, IF_NONE_MATCH, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
     },
 };
 use http_body_util::Full;
+use hyper::body::Body as _;
 
 use super::routes::{Found, Page, Route, Routes};
 
 /// Answers one request; its body is never read.
 pub(super) fn respond<B>(routes: &Routes, request: &Request<B>) -> Response<Full<Bytes>> {
+    let mut response = answer(routes, request);
+    if request.method() == Method::HEAD {
+        // RFC 9110 section 9.3.2: the fields of a GET, without its content. hyper sees to that in
+        // HTTP/1 only; in HTTP/2 the content would break the stream.
+        let content = std::mem::take(response.body_mut());
+        if let Some(length) = content.size_hint().exact().filter(|length| *length > 0) {
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
+    }
+    response
+}
+
+fn answer<B>(routes: &Routes, request: &Request<B>) -> Response<Full<Bytes>> {
     let (route, page) = match routes.find(host(request), request.uri().path()) {
         Found::Page(route, page) => (route, page),
         Found::UnknownHost => {

@@ -190,6 +190,26 @@ fn only_get_and_head_are_answered() {
 }
 
 #[test]
+fn head_has_the_fields_of_get_and_no_content() {
+    let (routes, _senders) = routes(&[ISSUER]);
+    for path in [DISCOVERY, JWKS, "/nothing"] {
+        let head = Request::head(path).header(header::HOST, HOST);
+        let (head, get) = (send(&routes, head), get(&routes, HOST, path));
+        assert_eq!(head.status(), get.status());
+        assert_eq!(head.body().size_hint().exact(), Some(0));
+        let length = get.body().size_hint().exact().unwrap().to_string();
+        assert_eq!(
+            head.headers()[header::CONTENT_LENGTH].to_str().unwrap(),
+            length
+        );
+        assert_eq!(
+            head.headers().get(header::ETAG),
+            get.headers().get(header::ETAG)
+        );
+    }
+}
+
+#[test]
 fn before_the_first_snapshot_clients_are_asked_to_come_back() {
     let (routes, senders) = routes(&[ISSUER]);
     senders[0].send_replace(None);
