@@ -1,6 +1,6 @@
 //! The assembly: mirrors, publishers and listeners of one process.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use sd_notify::NotifyState;
 use thiserror::Error;
@@ -183,8 +183,12 @@ pub enum StartError {
 impl From<&StartError> for Exit {
     fn from(error: &StartError) -> Self {
         match error {
-            // Another process may give the address back.
-            StartError::Serve(ServeError::Bind { .. }) => Self::Failed,
+            StartError::Serve(ServeError::Bind { source, .. })
+                if source.kind() != io::ErrorKind::PermissionDenied =>
+            {
+                // Another process may give the address back.
+                Self::Failed
+            }
             StartError::Credentials { .. } | StartError::Publish(_) | StartError::Serve(_) => {
                 Self::Configuration
             }
