@@ -56,14 +56,19 @@ impl Shared {
         &self,
         stream: S,
         tls: Option<&TlsAcceptor>,
-        stop: watch::Receiver<bool>,
+        mut stop: watch::Receiver<bool>,
     ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Some(tls) = tls else {
             return self.serve_http(stream, stop).await;
         };
-        match timeout(self.handshake_timeout, tls.accept(stream)).await {
+        let handshake = tokio::select! {
+            handshake = timeout(self.handshake_timeout, tls.accept(stream)) => handshake,
+            // No request has come yet, so none is lost.
+            _ = stop.wait_for(|stop| *stop) => return debug!("a TLS handshake was cut short"),
+        };
+        match handshake {
             Ok(Ok(stream)) => self.serve_http(stream, stop).await,
             Ok(Err(error)) => debug!(error = %Report(&error), "a TLS handshake failed"),
             Err(_) => debug!("a TLS handshake took too long"),
