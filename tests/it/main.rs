@@ -11,4 +11,5 @@ mod outage;
 mod packaging;
 mod publishing;
 mod relying_party;
+mod rotation;
 mod support;

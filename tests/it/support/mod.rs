@@ -3,6 +3,7 @@
 mod apiserver;
 mod keys;
 pub(crate) mod s3;
+pub(crate) mod service;
 mod upstream;
 
 pub(crate) use apiserver::{ApiServer, DISCOVERY, JWKS, Reply, Tls};
