@@ -8,6 +8,7 @@ mod demo;
 mod hostile;
 mod layering;
 mod outage;
+mod outage_service;
 mod packaging;
 mod publishing;
 mod relying_party;

@@ -18,7 +18,7 @@ use http::{
     request::Parts,
 };
 use hyper::body::{Body, Frame, SizeHint};
-use oidc_mirror::demo::{Apiserver, Authority, Https, Port, SigningKey, respond, tls};
+use oidc_mirror::demo::{Apiserver, Authority, Certificate, Https, Port, SigningKey, respond, tls};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
 use tempfile::TempDir;
 use url::Url;
@@ -32,6 +32,7 @@ pub(crate) const JWKS: &str = "/openid/v1/jwks";
 ///
 /// It starts with the issuer `https://oidc.example.com` and no keys.
 pub(crate) struct ApiServer {
+    authority: Authority,
     directory: TempDir,
     port: Port,
     running: Option<Https>,
@@ -90,25 +91,9 @@ impl ApiServer {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         let authority = Authority::new("kubernetes").unwrap();
-        let other = Authority::new("kubernetes").unwrap();
         fs::write(path("ca.crt"), authority.pem()).unwrap();
         fs::write(path("token"), "token-1").unwrap();
-
-        let mut params = CertificateParams::new(match kind {
-            Tls::WrongName => vec!["api.example.com".to_owned()],
-            _ => ["localhost", "127.0.0.1", "kubernetes"]
-                .map(str::to_owned)
-                .to_vec(),
-        })
-        .unwrap();
-        if kind == Tls::Expired {
-            params.not_after = date_time_ymd(2020, 1, 1);
-        }
-        let signer = match kind {
-            Tls::WrongAuthority => &other,
-            _ => &authority,
-        };
-        let certificate = signer.sign(&params).unwrap();
+        let certificate = certificate(&authority, kind);
         let clients = (kind == Tls::ClientCertificate).then(|| {
             let mut params = CertificateParams::default();
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
@@ -137,10 +122,18 @@ impl ApiServer {
                 requests: Vec::new(),
             })),
             tls: tls(&certificate, clients).unwrap(),
+            authority,
             directory,
         };
         server.restart();
         server
+    }
+
+    /// Closes all connections and listens again with this certificate.
+    pub(crate) async fn restart_with(&mut self, kind: Tls) {
+        self.stop().await;
+        self.tls = tls(&certificate(&self.authority, kind), None).unwrap();
+        self.restart();
     }
 
     /// Listens again after [`Self::stop`].
@@ -238,6 +231,25 @@ impl ApiServer {
     pub(crate) fn requests(&self) -> Vec<Recorded> {
         self.state.lock().unwrap().requests.clone()
     }
+}
+
+/// A server certificate with what is odd about it.
+fn certificate(authority: &Authority, kind: Tls) -> Certificate {
+    let mut params = CertificateParams::new(match kind {
+        Tls::WrongName => vec!["api.example.com".to_owned()],
+        _ => ["localhost", "127.0.0.1", "kubernetes"]
+            .map(str::to_owned)
+            .to_vec(),
+    })
+    .unwrap();
+    if kind == Tls::Expired {
+        params.not_after = date_time_ymd(2020, 1, 1);
+    }
+    match kind {
+        Tls::WrongAuthority => Authority::new("kubernetes").unwrap().sign(&params),
+        _ => authority.sign(&params),
+    }
+    .unwrap()
 }
 
 /// How a request is answered.
