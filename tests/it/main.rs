@@ -13,4 +13,5 @@ mod packaging;
 mod publishing;
 mod relying_party;
 mod rotation;
+mod serving;
 mod support;
