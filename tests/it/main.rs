@@ -15,4 +15,5 @@ mod relying_parties;
 mod relying_party;
 mod rotation;
 mod serving;
+mod shutdown;
 mod support;
