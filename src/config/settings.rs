@@ -88,7 +88,7 @@ pub struct KeyPairFiles {
     pub key_file: PathBuf,
 }
 
-/// What to do when an upstream names another issuer than the public one (DESIGN 8).
+/// What to do when an upstream names another issuer than the public one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnIssuerMismatch {
