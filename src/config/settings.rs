@@ -133,10 +133,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory(path) => write!(f, "file://{}", path.display()),
-            Self::S3(S3Target { bucket, prefix, .. }) if prefix.is_empty() => {
-                write!(f, "s3://{bucket}")
-            }
-            Self::S3(S3Target { bucket, prefix, .. }) => write!(f, "s3://{bucket}/{prefix}"),
+            Self::S3(target) => target.fmt(f),
         }
     }
 }
@@ -160,6 +157,16 @@ pub struct S3Target {
     pub profile: Option<String>,
     /// Server-side encryption asked for with each write.
     pub encryption: Encryption,
+}
+
+/// The URL as configured.
+impl fmt::Display for S3Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.prefix.as_str() {
+            "" => write!(f, "s3://{}", self.bucket),
+            prefix => write!(f, "s3://{}/{prefix}", self.bucket),
+        }
+    }
 }
 
 /// Server-side encryption asked for with each write.

@@ -51,7 +51,7 @@ impl Bucket {
         let shared = shared_config(target, credentials).await;
         let Some(region) = shared.region() else {
             return Err(PublishError::RegionMissing {
-                target: url(target),
+                target: target.to_string(),
             });
         };
         let endpoint = match (&target.endpoint, shared.endpoint_url()) {
@@ -75,7 +75,7 @@ impl Bucket {
 
     /// `s3://bucket/prefix`.
     pub(in crate::publish) fn url(&self) -> String {
-        url(&self.target)
+        self.target.to_string()
     }
 
     /// What stands there: one request for each document, both at once.
@@ -177,13 +177,6 @@ impl Bucket {
         PublishError::Timeout {
             endpoint: self.endpoint.clone(),
         }
-    }
-}
-
-fn url(target: &S3Target) -> String {
-    match target.prefix.as_str() {
-        "" => format!("s3://{}", target.bucket),
-        prefix => format!("s3://{}/{prefix}", target.bucket),
     }
 }
 
