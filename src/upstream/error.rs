@@ -312,6 +312,11 @@ impl FetchError {
             };
         }
         let cause = root_cause(error).to_string();
+        // Some messages of rustls end in a link to its manual, which is for programmers.
+        let cause = cause
+            .split_once(": https://")
+            .map_or(&*cause, |(cause, _)| cause)
+            .to_owned();
         if error.is_connect() {
             Self::Connect { url, cause }
         } else {
