@@ -1,10 +1,10 @@
 //! Keys that come, go, and differ between the API servers of one cluster.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use oidc_mirror::demo::SigningKey;
 use serde_json::{Value, json};
-
-use std::time::Duration;
 
 use crate::support::{
     ApiServer, JWKS, Reply, p256, rsa,
