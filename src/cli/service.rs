@@ -88,7 +88,9 @@ impl Service {
     /// [`TaskDied`] when a part that should live as long as the process ended.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), TaskDied> {
         for address in self.addresses() {
-            info!(%address, "serving");
+            let is_plain = self.listener.as_ref().is_some_and(Listener::is_plain);
+            let protocol = if is_plain { "http" } else { "https" };
+            info!(%address, protocol, "serving");
         }
         let (stop, stopped) = watch::channel(false);
         let snapshots: Vec<_> = self.mirrors.iter().map(Mirror::snapshots).collect();

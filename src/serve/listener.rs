@@ -59,6 +59,11 @@ impl Listener {
             .collect()
     }
 
+    /// Whether it speaks plain HTTP.
+    pub fn is_plain(&self) -> bool {
+        self.tls.is_none()
+    }
+
     /// Serves until `stop` becomes true, then lets requests in flight finish.
     pub async fn run(self, routes: Arc<Routes>, stop: watch::Receiver<bool>) {
         let grace = self.settings.shutdown_grace;

@@ -55,7 +55,8 @@ impl Process {
         let address = loop {
             let line = timeout(LONG, log.next_line()).await.unwrap().unwrap();
             let line = line.expect("it says where it serves before it ends");
-            if let Some((_, address)) = line.split_once("serving address=") {
+            if let Some((_, fields)) = line.split_once("serving address=") {
+                let address = fields.split(' ').next().unwrap();
                 break address.parse().unwrap();
             }
         };
