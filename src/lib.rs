@@ -12,7 +12,9 @@
 //! leaves the last good snapshot standing. `cli` puts the stages together.
 
 mod backoff;
+mod cache_control;
 pub mod cli;
+mod clock;
 pub mod config;
 pub mod demo;
 pub mod mirror;

@@ -19,7 +19,7 @@ struct Summary<'a>(&'a Settings);
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { mirrors, serve } = self.0;
+        let Settings { mirrors, serve, .. } = self.0;
         for mirror in mirrors {
             writeln!(f, "mirror {}", mirror.name)?;
             for (name, value) in mirror_rows(mirror) {
@@ -94,7 +94,7 @@ fn mirror_rows(mirror: &Mirror) -> Vec<Row> {
             .map(|target| ("target", target_row(target))),
     );
     if !mirror.targets.is_empty() {
-        let interval = humantime::format_duration(mirror.reconcile_interval);
+        let interval = humantime::format_duration(mirror.upkeep.reconcile_interval);
         rows.push(("reconcile-interval", interval.to_string()));
     }
     rows

@@ -22,8 +22,8 @@ use super::{
 use crate::{
     Report,
     config::settings::{
-        CredentialFiles, Credentials, KeyPairFiles, Metadata, Mirror, OnIssuerMismatch, Serve,
-        Settings, Target,
+        CredentialFiles, Credentials, KeyPairFiles, Keys, Metadata, Mirror, OnIssuerMismatch,
+        Serve, Settings, Target, Upkeep,
     },
     demo::{Authority, CertificateError, Cluster, ClusterError, Story, StoryError, Tally},
     oidc::{Issuer, IssuerError},
@@ -166,6 +166,9 @@ impl Stage {
 
     fn settings(&self) -> Settings {
         Settings {
+            state_dir: None,
+            publisher: None,
+            admin: None,
             mirrors: vec![Mirror {
                 name: "demo".to_owned(),
                 issuer: self.issuer.clone(),
@@ -184,7 +187,11 @@ impl Stage {
                 },
                 discovery_members: Vec::new(),
                 targets: vec![Target::Directory(self.published.clone())],
-                reconcile_interval: Duration::from_secs(60),
+                upkeep: Upkeep {
+                    read_back: false,
+                    ..Upkeep::default()
+                },
+                keys: Keys::default(),
             }],
             serve: Some(Serve {
                 listen: vec![self.listen],

@@ -13,8 +13,8 @@ use super::{Exit, runtime};
 use crate::{
     Report,
     config::settings::{self, Settings},
-    mirror::{Mirror, NoSnapshot},
-    oidc::Snapshot,
+    mirror::{Memory, Mirror, NoSnapshot},
+    oidc::{Ledger, Snapshot},
     publish::{
         Change, PublishError, Publisher,
         diff::{self, Colour},
@@ -77,7 +77,8 @@ async fn publish(settings: settings::Mirror, dry_run: bool) -> Vec<Exit> {
 }
 
 async fn snapshot(settings: &settings::Mirror) -> Result<Arc<Snapshot>, Failure> {
-    Ok(Mirror::open(settings.clone()).await?.once().await?)
+    let memory = Memory::volatile(settings, Ledger::default());
+    Ok(Mirror::open(settings.clone(), memory).await?.once().await?)
 }
 
 /// Why a mirror was not published.

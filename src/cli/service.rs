@@ -13,7 +13,8 @@ use tracing::{info, warn};
 use super::Exit;
 use crate::{
     config::settings::{self, Settings},
-    mirror::{Mirror, Snapshots},
+    mirror::{Memory, Mirror, Snapshots, StateDir, StateError},
+    oidc::Ledger,
     publish::{PublishError, Publisher},
     serve::{Listener, Routes, ServeError},
     upstream::CredentialError,
@@ -24,6 +25,7 @@ use crate::{
 pub struct Service {
     mirrors: Vec<Mirror>,
     publishers: Vec<(Publisher, Snapshots, Duration)>,
+    state_dir: Option<StateDir>,
     listener: Option<Listener>,
     routes: Routes,
 }
@@ -39,7 +41,9 @@ impl Service {
             Some(serve) => Some(Listener::bind(serve).await?),
             None => None,
         };
+        let state_dir = settings.state_dir.as_deref().map(StateDir::open);
         let mut service = Self {
+            state_dir: state_dir.transpose()?,
             mirrors: Vec::new(),
             publishers: Vec::new(),
             listener,
@@ -55,17 +59,23 @@ impl Service {
         for warning in settings.issuer.warnings() {
             warn!(mirror = settings.name, issuer = %settings.issuer, "{warning}");
         }
-        let mirror =
-            Mirror::open(settings.clone())
-                .await
-                .map_err(|source| StartError::Credentials {
-                    mirror: settings.name.clone(),
-                    source,
-                })?;
+        let memory = match &self.state_dir {
+            Some(directory) => Memory::open(&settings, directory),
+            None => Memory::volatile(&settings, Ledger::default()),
+        };
+        let mirror = Mirror::open(settings.clone(), memory)
+            .await
+            .map_err(|source| StartError::Credentials {
+                mirror: settings.name.clone(),
+                source,
+            })?;
         for target in &settings.targets {
             let publisher = Publisher::open(target, &settings.metadata).await?;
-            self.publishers
-                .push((publisher, mirror.snapshots(), settings.reconcile_interval));
+            self.publishers.push((
+                publisher,
+                mirror.snapshots(),
+                settings.upkeep.reconcile_interval,
+            ));
         }
         self.routes
             .add(&settings.issuer, &settings.metadata, mirror.snapshots());
@@ -100,6 +110,9 @@ impl Service {
         }
         let mut background = JoinSet::new();
         background.spawn(announce(snapshots));
+        if let Some(directory) = self.state_dir {
+            background.spawn(directory.watch());
+        }
         for (publisher, snapshots, every) in self.publishers {
             background.spawn(publisher.run(snapshots, every));
         }
@@ -180,6 +193,9 @@ pub enum StartError {
     /// Nothing can be served.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 impl From<&StartError> for Exit {
@@ -191,6 +207,8 @@ impl From<&StartError> for Exit {
                 // Another process may give the address back.
                 Self::Failed
             }
+            // Another process may end.
+            StartError::State(_) => Self::Failed,
             StartError::Credentials { .. } | StartError::Publish(_) | StartError::Serve(_) => {
                 Self::Configuration
             }

@@ -11,16 +11,20 @@ use toml::{Table, Value};
 
 use super::{
     ConfigError,
-    settings::{Encryption, OnIssuerMismatch},
+    settings::{Encryption, OnDrift, OnIssuerMismatch},
 };
+use crate::oidc::Admission;
 
 /// The file as written. What is required is checked later, so that overrides may supply it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct File {
+    pub(super) state_dir: Option<String>,
+    pub(super) publisher: Option<String>,
     #[serde(default)]
     pub(super) mirror: Vec<Mirror>,
     pub(super) serve: Option<Serve>,
+    pub(super) admin: Option<Admin>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -46,6 +50,19 @@ pub(super) struct Mirror {
     #[serde(default)]
     pub(super) target: Vec<Target>,
     pub(super) reconcile_interval: Option<String>,
+    pub(super) on_drift: Option<OnDrift>,
+    pub(super) publisher_expiry: Option<String>,
+    pub(super) read_back: Option<bool>,
+    pub(super) retain_keys: Option<String>,
+    pub(super) max_stale: Option<String>,
+    pub(super) admission: Option<Admission>,
+    #[serde(default)]
+    pub(super) pinned_keys: Vec<String>,
+    #[serde(default)]
+    pub(super) revoked_keys: Vec<String>,
+    #[serde(default)]
+    pub(super) extra_keys: Vec<String>,
+    pub(super) relying_party_cache: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,6 +95,12 @@ pub(super) struct Serve {
     pub(super) header_timeout: Option<String>,
     pub(super) idle_timeout: Option<String>,
     pub(super) shutdown_grace: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Admin {
+    pub(super) listen: Option<String>,
 }
 
 /// One setting from the command line or the environment.

@@ -2,6 +2,7 @@
 
 mod error;
 mod file;
+mod keys;
 mod place;
 pub mod settings;
 mod target;

@@ -28,6 +28,14 @@ impl Place {
         format!("{}.{name}", self.0)
     }
 
+    /// A setting that stands in no table.
+    pub(super) fn missing_at(key: &str, hint: &'static str) -> ConfigError {
+        ConfigError::Missing {
+            key: key.to_owned(),
+            hint,
+        }
+    }
+
     pub(super) fn missing(&self, name: &str, hint: &'static str) -> ConfigError {
         ConfigError::Missing {
             key: self.key(name),
@@ -49,11 +57,26 @@ impl Place {
         text: Option<&str>,
         default: &str,
     ) -> Result<Duration, ConfigError> {
+        self.duration_within(name, text, default, DURATIONS)
+    }
+
+    pub(super) fn duration_within(
+        &self,
+        name: &str,
+        text: Option<&str>,
+        default: &str,
+        range: RangeInclusive<Duration>,
+    ) -> Result<Duration, ConfigError> {
         let text = text.unwrap_or(default);
         let duration = humantime::parse_duration(text)
             .map_err(|_| self.invalid(name, text, &"a duration is written 15s, 5m or 1h30m"))?;
-        if !DURATIONS.contains(&duration) {
-            return Err(self.invalid(name, text, &"a duration here is between 1s and 24h"));
+        if !range.contains(&duration) {
+            let why = format!(
+                "a duration here is between {} and {}",
+                humantime::format_duration(*range.start()),
+                short(*range.end())
+            );
+            return Err(self.invalid(name, text, &why));
         }
         Ok(duration)
     }
@@ -92,5 +115,13 @@ impl Place {
     }
 }
 
-/// What any setting that is a duration may be.
+/// In hours or, from two days on, in days.
+fn short(duration: Duration) -> String {
+    match duration.as_secs() / 3600 {
+        hours @ ..48 => format!("{hours}h"),
+        hours => format!("{}d", hours / 24),
+    }
+}
+
+/// What most settings that are a duration may be.
 const DURATIONS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);

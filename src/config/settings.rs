@@ -3,22 +3,31 @@
 //! Everything here was checked by [`Settings::load`]; a value of these types
 //! needs no further validation. Durations are positive, paths are as the operator wrote them.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::HeaderValue;
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use crate::oidc::Issuer;
+use crate::{
+    cache_control,
+    oidc::{Admission, Issuer, Policy},
+};
 
 /// Everything the process was asked to do.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Where the ledgers are kept; `None` keeps them in memory only.
+    pub state_dir: Option<PathBuf>,
+    /// The name of this process among those that publish to one place; `None` for the host's.
+    pub publisher: Option<String>,
     /// The mirrors of this process, at least one, with distinct names and routes.
     pub mirrors: Vec<Mirror>,
     /// Where and how to serve; `None` when nothing listens.
     pub serve: Option<Serve>,
+    /// Where the operator asks how it goes; `None` when nothing answers.
+    pub admin: Option<Admin>,
 }
 
 /// One cluster mirrored to one issuer.
@@ -45,8 +54,59 @@ pub struct Mirror {
     pub discovery_members: Vec<(String, Value)>,
     /// Where the documents are published to.
     pub targets: Vec<Target>,
-    /// Time between two comparisons of the published objects with the snapshot.
+    /// How the targets are kept as they should be.
+    pub upkeep: Upkeep,
+    /// Which keys are published, and for how long.
+    pub keys: Keys,
+}
+
+/// How the targets of a mirror are kept as they should be.
+#[derive(Clone, Copy, Debug)]
+pub struct Upkeep {
+    /// Time between two comparisons of what is published with what should be.
     pub reconcile_interval: Duration,
+    /// What to do when somebody else changed what is published.
+    pub on_drift: OnDrift,
+    /// How long a silent publisher to the same place is counted on; at least the retention.
+    pub publisher_expiry: Duration,
+    /// Whether the documents are read back from the public issuer after each change.
+    pub read_back: bool,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        Self {
+            reconcile_interval: Duration::from_mins(5),
+            on_drift: OnDrift::default(),
+            publisher_expiry: Duration::from_hours(7 * 24),
+            read_back: true,
+        }
+    }
+}
+
+/// What to do when somebody else changed what is published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnDrift {
+    /// Say so and write what should be there.
+    #[default]
+    Repair,
+    /// Say so and leave it, until there is something new to publish.
+    Report,
+}
+
+/// Which keys are published, and for how long.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// What the settings say about each key; later decisions of the operator come on top.
+    pub policy: Policy,
+    /// Files of public keys, PEM or JWKS, that are published beside those of the upstreams.
+    pub extra_files: Vec<PathBuf>,
+    /// How old the last answer of an upstream may be while the documents are still given out;
+    /// `None` for any age.
+    pub max_stale: Option<Duration>,
+    /// How long the slowest relying party goes on using a key set that it has read.
+    pub relying_party_cache: Duration,
 }
 
 /// How to authenticate to the upstreams of a mirror and whom to trust there.
@@ -106,6 +166,14 @@ pub struct Metadata {
     pub cache_control: HeaderValue,
     /// `Content-Type` of the JWKS; the discovery document is always `application/json`.
     pub jwks_content_type: HeaderValue,
+}
+
+impl Metadata {
+    /// How long a relying party may go on without reading a document again.
+    pub(crate) fn max_age(&self) -> Duration {
+        let text = self.cache_control.to_str().ok();
+        text.and_then(cache_control::max_age).unwrap_or_default()
+    }
 }
 
 /// A place the documents are published to.
@@ -178,6 +246,30 @@ pub enum Encryption {
     Aes256,
     /// Nothing is asked for: what the bucket does by default, or for stores that refuse the header.
     BucketDefault,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            policy: Policy {
+                retain_keys: Duration::from_hours(24),
+                admission: Admission::default(),
+                pinned: BTreeSet::new(),
+                approved: BTreeSet::new(),
+                revoked: BTreeSet::new(),
+            },
+            extra_files: Vec::new(),
+            max_stale: None,
+            relying_party_cache: Duration::from_mins(15),
+        }
+    }
+}
+
+/// Where the operator asks how it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Admin {
+    /// The address, in plain HTTP: meant for loopback or the network of the pod.
+    pub listen: SocketAddr,
 }
 
 /// Where and how to serve.

@@ -10,9 +10,11 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    ConfigError, Override, file,
+    ConfigError, Override, file, keys,
     place::Place,
-    settings::{CredentialFiles, Credentials, Metadata, Mirror, Serve, Settings},
+    settings::{
+        Admin, CredentialFiles, Credentials, Keys, Metadata, Mirror, Serve, Settings, Upkeep,
+    },
     target,
 };
 use crate::oidc::{Issuer, is_reserved};
@@ -26,10 +28,13 @@ impl Settings {
     pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Self, ConfigError> {
         let file = file::read(file, overrides)?;
         let is_alone = file.mirror.len() == 1;
+        let has_state_dir = file.state_dir.is_some();
         let mirrors = (0..)
             .zip(file.mirror)
             .map(|(number, mirror)| {
-                understand_mirror(&Place::entry("mirror", number, is_alone), mirror, is_alone)
+                let at = Place::entry("mirror", number, is_alone);
+                let keys = keys::understand(&at, &mirror, has_state_dir)?;
+                understand_mirror(&at, mirror, is_alone, keys)
             })
             .collect::<Result<Vec<_>, _>>()?;
         if mirrors.is_empty() {
@@ -37,7 +42,42 @@ impl Settings {
         }
         refuse_collisions(&mirrors)?;
         let serve = file.serve.as_ref().map(understand_serve).transpose()?;
-        Ok(Self { mirrors, serve })
+        let admin = file.admin.as_ref().map(understand_admin).transpose()?;
+        Ok(Self {
+            state_dir: file.state_dir.map(PathBuf::from),
+            publisher: understand_publisher(file.publisher)?,
+            mirrors,
+            serve,
+            admin,
+        })
+    }
+}
+
+fn understand_publisher(name: Option<String>) -> Result<Option<String>, ConfigError> {
+    match name {
+        Some(name) if !is_name(&name) => Err(ConfigError::Invalid {
+            key: "publisher".to_owned(),
+            value: name,
+            why: NAME_RULE.to_owned(),
+        }),
+        name => Ok(name),
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
+fn understand_admin(admin: &file::Admin) -> Result<Admin, ConfigError> {
+    let at = Place::new("admin");
+    let hint = "an address for the operator only: \"127.0.0.1:9443\"";
+    let text = admin
+        .listen
+        .as_ref()
+        .ok_or_else(|| at.missing("listen", hint))?;
+    match text.parse() {
+        Ok(listen) => Ok(Admin { listen }),
+        Err(_) => Err(at.invalid("listen", text, &"an address is written 127.0.0.1:9443")),
     }
 }
 
@@ -45,6 +85,7 @@ fn understand_mirror(
     at: &Place,
     mirror: file::Mirror,
     is_alone: bool,
+    keys: Keys,
 ) -> Result<Mirror, ConfigError> {
     let credentials = understand_credentials(at, &mirror)?;
     if matches!(credentials, Credentials::Files(_)) && mirror.upstreams.is_empty() {
@@ -55,6 +96,12 @@ fn understand_mirror(
     let cache_control = mirror.cache_control.as_deref();
     let jwks_content_type = mirror.jwks_content_type.as_deref();
     let reconcile_interval = mirror.reconcile_interval.as_deref();
+    let upkeep = Upkeep {
+        reconcile_interval: at.duration("reconcile-interval", reconcile_interval, "5m")?,
+        on_drift: mirror.on_drift.unwrap_or_default(),
+        publisher_expiry: keys::publisher_expiry(at, &mirror, keys.policy.retain_keys)?,
+        read_back: mirror.read_back.unwrap_or(true),
+    };
     Ok(Mirror {
         name: understand_name(at, mirror.name, is_alone)?,
         issuer: understand_issuer(at, mirror.issuer.as_deref())?,
@@ -73,7 +120,8 @@ fn understand_mirror(
         },
         discovery_members: understand_members(at, mirror.discovery_members)?,
         targets: target::understand(at, mirror.target)?,
-        reconcile_interval: at.duration("reconcile-interval", reconcile_interval, "5m")?,
+        upkeep,
+        keys,
     })
 }
 
@@ -83,9 +131,7 @@ fn understand_name(
     is_alone: bool,
 ) -> Result<String, ConfigError> {
     match name {
-        Some(name) if name.is_empty() || name.chars().any(char::is_control) => {
-            Err(at.invalid("name", &name, &"a name is short and printable"))
-        }
+        Some(name) if !is_name(&name) => Err(at.invalid("name", &name, &NAME_RULE)),
         Some(name) => Ok(name),
         None if is_alone => Ok("default".to_owned()),
         None => Err(at.missing("name", "each of several mirrors has one")),
@@ -231,5 +277,8 @@ fn refuse_collisions(mirrors: &[Mirror]) -> Result<(), ConfigError> {
 
 const ISSUER_HINT: &str =
     "the public issuer URL: --issuer https://oidc.example.com, or a file with --config";
+const NAME_RULE: &str = "a name is short and printable";
+/// With every character escaped such a name still fits into a file name.
+const MAX_NAME_BYTES: usize = 63;
 /// More than any table of sockets holds.
 const MAX_CONNECTIONS: usize = 1_000_000;

@@ -4,6 +4,14 @@
 //! snapshot standing.
 
 mod alarm;
+mod key_files;
+mod memory;
 mod poll;
+mod polled;
+mod status;
+mod store;
 
+pub use memory::Memory;
 pub use poll::{Mirror, NoSnapshot, Snapshots};
+pub use status::{Status, Statuses, UpstreamStatus};
+pub use store::{Decisions, StateDir, StateError, Store};

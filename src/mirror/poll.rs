@@ -1,21 +1,27 @@
 //! One mirror: its upstreams, its ledger, its snapshot, and the rounds that keep it fresh.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use thiserror::Error;
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
-use super::alarm::{Alarm, Change};
+use super::{
+    alarm::{Alarm, Change},
+    key_files::KeyFile,
+    memory::Memory,
+    polled::Polled,
+    status::{Status, Statuses},
+};
 use crate::{
-    Report, backoff,
+    Report, backoff, clock,
     config::settings::{self, OnIssuerMismatch},
-    oidc::{Event, KeySet, Ledger, LeftOut, Snapshot},
-    upstream::{self, Answer, CredentialError, FetchError, Upstream},
+    oidc::{Event, Kid, Ledger, Listing, Policy, Reject, Snapshot, State},
+    upstream::{self, CredentialError},
 };
 
-/// What a mirror hands over: the newest snapshot, `None` before the first.
+/// What a mirror hands over: the newest snapshot; `None` while there is nothing to give out.
 pub type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
 
 /// One cluster mirrored to one issuer.
@@ -23,21 +29,17 @@ pub type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
 pub struct Mirror {
     settings: settings::Mirror,
     upstreams: Vec<Polled>,
+    key_files: Vec<KeyFile>,
+    memory: Memory,
     ledger: Ledger,
+    issuers_agree: bool,
     contradiction: Alarm,
+    stale: Alarm,
     failures: u32,
     snapshots: watch::Sender<Option<Arc<Snapshot>>>,
-}
-
-/// One upstream and what is remembered of it from round to round.
-#[derive(Debug)]
-struct Polled {
-    upstream: Upstream,
-    failing: Alarm,
-    foreign_issuer: Alarm,
-    left_out: Vec<LeftOut>,
-    /// Until when the upstream asked not to be asked again.
-    not_before: Option<Instant>,
+    statuses: watch::Sender<Arc<Status>>,
+    /// The keys that were seen at the public issuer.
+    public: watch::Sender<BTreeSet<Kid>>,
 }
 
 /// No round has produced anything to publish yet.
@@ -50,25 +52,33 @@ pub struct NoSnapshot {
 }
 
 impl Mirror {
-    /// Reads the credentials and prepares the connections; sends nothing yet.
+    /// Reads the credentials and prepares the connections; sends nothing yet. What is remembered
+    /// is handed over at once.
     ///
     /// # Errors
     ///
     /// [`CredentialError`] when a credential is missing, unreadable or refused.
-    pub async fn open(settings: settings::Mirror) -> Result<Self, CredentialError> {
-        let upstreams = upstream::connect(&settings)
-            .await?
-            .into_iter()
-            .map(Polled::new)
-            .collect();
-        Ok(Self {
-            settings,
-            upstreams,
-            ledger: Ledger::default(),
+    pub async fn open(settings: settings::Mirror, memory: Memory) -> Result<Self, CredentialError> {
+        let upstreams = upstream::connect(&settings).await?;
+        let key_files = settings.keys.extra_files.iter().cloned();
+        let mut mirror = Self {
+            upstreams: upstreams.into_iter().map(Polled::new).collect(),
+            key_files: key_files.map(KeyFile::new).collect(),
+            ledger: memory.ledger.clone(),
+            memory,
+            issuers_agree: true,
             contradiction: Alarm::default(),
+            stale: Alarm::default(),
             failures: 0,
             snapshots: watch::Sender::new(None),
-        })
+            statuses: watch::Sender::default(),
+            public: watch::Sender::default(),
+            settings,
+        };
+        mirror.decide();
+        mirror.hand_over();
+        mirror.tell(None, None);
+        Ok(mirror)
     }
 
     /// The channel on which every new snapshot appears.
@@ -76,12 +86,25 @@ impl Mirror {
         self.snapshots.subscribe()
     }
 
+    /// The channel on which every new status appears.
+    pub fn statuses(&self) -> Statuses {
+        self.statuses.subscribe()
+    }
+
+    /// Where the keys are to be told that were seen at the public issuer.
+    pub fn public(&self) -> watch::Sender<BTreeSet<Kid>> {
+        self.public.clone()
+    }
+
     /// Polls for ever.
     pub async fn run(mut self) {
         loop {
             self.round().await;
             let pause = backoff::pause(self.failures, self.settings.poll_interval, fastrand::f64());
-            tokio::time::sleep(pause).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.memory.decided() => self.decide(),
+            }
         }
     }
 
@@ -100,33 +123,65 @@ impl Mirror {
 
     /// Asks every upstream once and hands over a new snapshot if anything changed.
     async fn round(&mut self) {
+        let round = self.listings().await;
+        self.memory.read_decisions();
+        let contradiction = self.step(&round);
+        let state_error = self.memory.save(&self.ledger).await;
+        self.hand_over();
+        self.tell(contradiction, state_error);
+    }
+
+    async fn listings(&mut self) -> Vec<Listing> {
         let name = &self.settings.name;
         let fetches = self.upstreams.iter_mut().map(|polled| polled.poll(name));
-        let answers = join_all(fetches).await;
+        let files = self.key_files.iter_mut().map(|file| file.list(name));
+        let (answers, files) = join(join_all(fetches), join_all(files)).await;
         let silent = answers.iter().any(Option::is_none);
         self.failures = if silent {
             self.failures.saturating_add(1)
         } else {
             0
         };
-
-        let mut issuers_agree = true;
+        self.issuers_agree = true;
         for (polled, answer) in self.upstreams.iter_mut().zip(&answers) {
-            issuers_agree &= polled.compare_issuer(&self.settings, answer.as_ref());
+            self.issuers_agree &= polled.compare_issuer(&self.settings, answer.as_ref());
+            polled.compare_age(&self.settings, answer.as_ref());
         }
-        let round: Vec<_> = answers
-            .into_iter()
-            .map(|answer| answer.map(|answer| answer.keys))
-            .collect();
-        self.step(&round);
-        if issuers_agree || self.settings.on_issuer_mismatch == OnIssuerMismatch::Publish {
+        let upstreams = self.upstreams.iter().zip(answers);
+        upstreams
+            .map(|(polled, answer)| Listing {
+                source: polled.source().to_owned(),
+                is_file: false,
+                keys: answer.map(|answer| answer.keys),
+            })
+            .chain(files)
+            .collect()
+    }
+
+    /// What the settings and the operator's later decisions say together.
+    fn policy(&self) -> Policy {
+        let mut policy = self.settings.keys.policy.clone();
+        let decisions = &self.memory.decisions;
+        policy.revoked.extend(decisions.revoked.iter().cloned());
+        policy.approved.extend(decisions.approved.iter().cloned());
+        policy
+    }
+
+    /// Applies what the operator decided, without waiting for an upstream.
+    fn decide(&mut self) {
+        self.memory.read_decisions();
+        if !self.ledger.is_blank() {
+            let silence = self.ledger.silence();
+            self.step(&silence);
             self.hand_over();
         }
     }
 
-    fn step(&mut self, round: &[Option<KeySet>]) {
+    /// Steps the ledger; gives back why the round cannot be believed.
+    fn step(&mut self, round: &[Listing]) -> Option<String> {
+        let now = clock::now();
+        let stepped = self.ledger.step(round, &self.policy(), now);
         let mirror = &self.settings.name;
-        let stepped = self.ledger.step(round);
         let change = self.contradiction.set(stepped.is_err());
         match stepped {
             Ok((ledger, events)) => {
@@ -134,128 +189,124 @@ impl Mirror {
                     info!(mirror, "the API servers agree again");
                 }
                 // What a fresh start finds is no news.
-                if !self.ledger.keys().is_empty() {
+                if !self.ledger.is_blank() {
                     events.iter().for_each(|event| log_event(mirror, event));
                 }
-                self.ledger = ledger;
+                self.ledger = ledger.seen_in_public(&self.public.borrow(), now);
+                None
             }
-            Err(reject) if change == Some(Change::Started) => error!(
-                mirror, error = %Report(&reject),
-                "the API servers contradict each other; the last good documents stay"
-            ),
             Err(reject) => {
-                debug!(mirror, error = %Report(&reject), "the API servers still contradict each other");
+                let error = Report(&reject).to_string();
+                if change == Some(Change::Started) {
+                    error!(
+                        mirror,
+                        error,
+                        "the API servers contradict each other; the last good documents stay"
+                    );
+                } else {
+                    debug!(mirror, error, "the API servers still contradict each other");
+                }
+                Some(error)
             }
         }
     }
 
     /// Renders and sends the snapshot unless the present one says the same.
-    fn hand_over(&self) {
-        let (keys, complete) = (self.ledger.keys(), self.ledger.is_complete());
-        if keys.is_empty() {
+    fn hand_over(&mut self) {
+        let is_stale = self.is_stale();
+        let mirror = &self.settings.name;
+        match self.stale.set(is_stale) {
+            Some(Change::Started) => error!(
+                mirror,
+                "no API server has answered for longer than max-stale; the documents are withheld"
+            ),
+            Some(Change::Ended) => info!(mirror, "the documents are fresh again"),
+            None => {}
+        }
+        if is_stale {
+            self.snapshots
+                .send_if_modified(|present| present.take().is_some());
             return;
         }
-        self.snapshots.send_if_modified(|present| {
-            let is_same =
-                |snapshot: &Arc<Snapshot>| snapshot.keys == *keys && snapshot.complete == complete;
-            if present.as_ref().is_some_and(is_same) {
-                return false;
+        let agree =
+            self.issuers_agree || self.settings.on_issuer_mismatch == OnIssuerMismatch::Publish;
+        if !agree {
+            return;
+        }
+        match self.snapshot() {
+            Ok(None) => {}
+            Ok(Some(snapshot)) => {
+                self.snapshots.send_replace(Some(Arc::new(snapshot)));
             }
-            let settings::Mirror {
-                issuer,
-                discovery_members,
-                ..
-            } = &self.settings;
-            let snapshot = Snapshot::render(issuer, keys.clone(), discovery_members, complete);
-            *present = Some(Arc::new(snapshot));
-            true
-        });
+            Err(reject) => {
+                error!(mirror, error = %Report(&reject), "the last good documents stay");
+            }
+        }
+    }
+
+    fn is_stale(&self) -> bool {
+        let oldest = self.settings.keys.max_stale.zip(self.ledger.last_answer);
+        oldest.is_some_and(|(oldest, answer)| clock::now().since(answer) > oldest)
+    }
+
+    /// What is to be handed over, if that is news.
+    fn snapshot(&self) -> Result<Option<Snapshot>, Reject> {
+        let refresh = self.settings.keys.policy.longest_gap();
+        let is_news = |present: &Arc<Snapshot>| {
+            !present.ledger.agrees_with(&self.ledger)
+                || self.ledger.as_of.since(present.ledger.as_of) >= refresh
+        };
+        if !self.snapshots.borrow().as_ref().is_none_or(is_news) {
+            return Ok(None);
+        }
+        let settings::Mirror {
+            issuer,
+            discovery_members,
+            ..
+        } = &self.settings;
+        let keys = self.ledger.published()?;
+        Ok(keys.map(|keys| Snapshot::render(issuer, keys, discovery_members, self.ledger.clone())))
+    }
+
+    fn tell(&self, contradiction: Option<String>, state_error: Option<String>) {
+        self.statuses.send_replace(Arc::new(Status {
+            name: self.settings.name.clone(),
+            issuer: self.settings.issuer.as_str().to_owned(),
+            ledger: self.ledger.clone(),
+            upstreams: self
+                .upstreams
+                .iter()
+                .map(|it| it.status().clone())
+                .collect(),
+            contradiction,
+            has_snapshot: self.snapshots.borrow().is_some(),
+            is_stale: self.stale.is_raised(),
+            state_error,
+        }));
     }
 }
 
 fn log_event(mirror: &str, event: &Event) {
-    match event {
-        Event::Added(kid) => info!(mirror, %kid, "a key appeared"),
-        Event::Removed(kid) => info!(mirror, %kid, "a key is gone from every API server"),
+    let kid = &event.kid;
+    match (event.before, event.now) {
+        (None, Some(State::Active)) => info!(mirror, %kid, "a key appeared"),
+        (Some(State::Held), Some(State::Active)) => info!(mirror, %kid, "a held key is published"),
+        (Some(_), Some(State::Active)) => info!(mirror, %kid, "a key is back"),
+        (_, Some(State::Held)) => warn!(
+            mirror, %kid,
+            "a new key is held back: no relying party accepts its tokens until it is approved \
+             (oidc-mirror keys approve) or pinned"
+        ),
+        (_, Some(State::Retiring)) => info!(
+            mirror, %kid,
+            "a key is gone from every API server; it stays published while tokens may need it"
+        ),
+        (_, Some(State::Retired)) => {
+            info!(mirror, %kid, "a key is retired: no token needs it any more")
+        }
+        (_, Some(State::Revoked)) => {
+            warn!(mirror, %kid, "a key is revoked: no token of it is accepted")
+        }
+        (_, None) => debug!(mirror, %kid, "a key is forgotten"),
     }
 }
-
-impl Polled {
-    fn new(upstream: Upstream) -> Self {
-        Self {
-            upstream,
-            failing: Alarm::default(),
-            foreign_issuer: Alarm::default(),
-            left_out: Vec::new(),
-            not_before: None,
-        }
-    }
-
-    /// Asks the upstream, unless it asked for a pause that still lasts.
-    async fn poll(&mut self, mirror: &str) -> Option<Answer> {
-        if self.not_before.is_some_and(|until| Instant::now() < until) {
-            return None;
-        }
-        let fetched = self.upstream.fetch().await;
-        let change = self.failing.set(fetched.is_err());
-        match fetched {
-            Ok(answer) => {
-                let upstream = self.upstream.url();
-                if change == Some(Change::Ended) {
-                    info!(mirror, %upstream, "the API server can be read again");
-                }
-                if answer.left_out != self.left_out {
-                    for unfit in &answer.left_out {
-                        warn!(mirror, %upstream, reason = %unfit, "a key is not published");
-                    }
-                    self.left_out.clone_from(&answer.left_out);
-                }
-                Some(answer)
-            }
-            Err(error) => {
-                self.not_before = error.retry_after().map(|pause| Instant::now() + pause);
-                self.log_failure(mirror, change, &error);
-                None
-            }
-        }
-    }
-
-    fn log_failure(&self, mirror: &str, change: Option<Change>, error: &FetchError) {
-        let (upstream, reason, report) = (self.upstream.url(), error.reason(), Report(error));
-        match change {
-            Some(Change::Started) if error.needs_a_human() => {
-                error!(mirror, %upstream, reason, error = %report, "the documents of an API server are refused");
-            }
-            Some(Change::Started) => {
-                warn!(mirror, %upstream, reason, error = %report, "could not read an API server");
-            }
-            _ => {
-                debug!(mirror, %upstream, reason, error = %report, "could still not read an API server");
-            }
-        }
-    }
-
-    /// Whether the upstream's tokens carry the public issuer, by its last good answer.
-    fn compare_issuer(&mut self, settings: &settings::Mirror, answer: Option<&Answer>) -> bool {
-        let Some(answer) = answer else {
-            return !self.foreign_issuer.is_raised();
-        };
-        let agrees = answer.issuer == settings.issuer.as_str();
-        let (mirror, upstream) = (&settings.name, self.upstream.url());
-        match self.foreign_issuer.set(!agrees) {
-            Some(Change::Started) => warn!(
-                mirror, %upstream, public_issuer = %settings.issuer,
-                token_issuer = %answer.issuer.chars().take(ISSUER_SHOWN_CHARS).collect::<String>().escape_debug(),
-                "tokens carry another issuer than the documents, so every relying party refuses \
-                 them; make the public issuer the first --service-account-issuer of this API \
-                 server and keep the present one second"
-            ),
-            Some(Change::Ended) => info!(mirror, %upstream, "tokens carry the public issuer now"),
-            None => {}
-        }
-        agrees
-    }
-}
-
-/// As much of a foreign issuer as a log line shows.
-const ISSUER_SHOWN_CHARS: usize = 200;

@@ -12,12 +12,16 @@ use super::{Algorithm, Issuer, Key, KeySet};
 /// The members kube-apiserver writes (`pkg/serviceaccount/openidmetadata.go`) come first, in its
 /// order, then those that strict parsers demand and the operator's own `members`, by name.
 pub(super) fn render(issuer: &Issuer, keys: &KeySet, members: &[(String, Value)]) -> Vec<u8> {
-    let algorithms: BTreeSet<_> = keys
+    let mut algorithms: BTreeSet<_> = keys
         .keys()
         .iter()
         .map(Key::algorithm)
         .map(Algorithm::as_str)
         .collect();
+    if algorithms.is_empty() {
+        // Every key is revoked. The member is required, and section 3 wants this value in it.
+        algorithms.insert(Algorithm::Rs256.as_str());
+    }
     let own = [
         (RESERVED[0], json!(issuer.as_str())),
         (RESERVED[1], json!(issuer.jwks_url())),

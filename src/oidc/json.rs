@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Value};
 
@@ -18,6 +18,15 @@ use serde_json::{Map, Value};
 /// The error of `serde_json`, which names line and column; it repeats at most the duplicate name.
 pub(super) fn parse(text: &[u8]) -> Result<Value, serde_json::Error> {
     serde_json::from_slice(text).map(|Strict(value)| value)
+}
+
+/// Reads what was stored by this program, held to the same rules as what an upstream says.
+///
+/// # Errors
+///
+/// The error of `serde_json`, which names what is wrong.
+pub fn parse_stored<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_value(parse(text)?)
 }
 
 /// A JSON value without duplicate members, at any depth.

@@ -3,27 +3,29 @@
 //! Rules: RFC 7517 section 4 (JWK), RFC 7518 section 6 (RSA and EC parameters). A value of [`Key`]
 //! cannot hold private material, a weak modulus or a point off its curve.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ParsedPublicKey,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// One public signing key with its `kid`.
+use super::key_set::find_private;
+
+/// One public signing key with its `kid`. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     kid: Kid,
     algorithm: Algorithm,
-    material: Material,
+    material: Arc<Material>,
 }
 
 /// Public key material: base64url as published, proven to decode to a sound key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Material {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Material {
     Ec { curve: Curve, x: String, y: String },
     Rsa { n: String, e: String },
 }
@@ -32,14 +34,20 @@ impl Key {
     /// Reads one JWK that was already searched for private members.
     pub(super) fn parse(jwk: &Map<String, Value>) -> Result<Self, LeftOut> {
         let kid = member(jwk, "kid").and_then(|text| Kid::parse(text).ok_or(Unfit::Kid));
-        let key = kid.clone().and_then(|kid| Self::parse_named(jwk, kid));
+        let key = kid
+            .clone()
+            .and_then(|kid| Self::named(jwk, |_| kid.clone()));
         key.map_err(|reason| LeftOut {
             kid: kid.ok(),
             reason,
         })
     }
 
-    fn parse_named(jwk: &Map<String, Value>, kid: Kid) -> Result<Self, Unfit> {
+    /// Reads what a JWK says beside its name, which follows from the material.
+    pub(super) fn named(
+        jwk: &Map<String, Value>,
+        kid: impl FnOnce(&Material) -> Kid,
+    ) -> Result<Self, Unfit> {
         // RFC 7517 section 4.2 and 4.3: a key for anything but signatures is not for tokens.
         if !matches!(jwk.get("use"), None | Some(Value::Null)) && member(jwk, "use")? != "sig" {
             return Err(Unfit::Use);
@@ -65,9 +73,9 @@ impl Key {
             return Err(Unfit::AlgorithmMismatch);
         }
         Ok(Self {
-            kid,
+            kid: kid(&material),
             algorithm,
-            material,
+            material: Arc::new(material),
         })
     }
 
@@ -83,7 +91,12 @@ impl Key {
 
     /// Whether this is an RSA key; otherwise it is an EC key.
     pub fn is_rsa(&self) -> bool {
-        matches!(self.material, Material::Rsa { .. })
+        matches!(*self.material, Material::Rsa { .. })
+    }
+
+    /// What the kid names.
+    pub(super) fn material(&self) -> &Material {
+        &self.material
     }
 }
 
@@ -108,7 +121,7 @@ struct Jwk<'a> {
 }
 
 impl Serialize for Key {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (kid, alg) = (self.kid.as_str(), self.algorithm.as_str());
         let blank = Jwk {
             usage: "sig",
@@ -121,7 +134,7 @@ impl Serialize for Key {
             x: None,
             y: None,
         };
-        match &self.material {
+        match &*self.material {
             Material::Ec { curve, x, y } => Jwk {
                 kty: "EC",
                 crv: Some(curve.name()),
@@ -137,6 +150,17 @@ impl Serialize for Key {
             },
         }
         .serialize(serializer)
+    }
+}
+
+/// From what was stored, held to the same rules as what an upstream says.
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let jwk = Map::deserialize(deserializer)?;
+        match find_private(&jwk, None) {
+            Some(reject) => Err(D::Error::custom(reject)),
+            None => Self::parse(&jwk).map_err(D::Error::custom),
+        }
     }
 }
 
@@ -231,20 +255,34 @@ fn decode(text: &str) -> Result<Vec<u8>, Unfit> {
 }
 
 /// A key id: any string of 1 to 1024 bytes (KEP-740), so never a file name or metric label.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct Kid(String);
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Kid(Arc<str>);
 
 impl Kid {
     /// Keeps `text` as it is; `None` when it is empty or longer than a signer may make it.
     pub fn parse(text: &str) -> Option<Self> {
         (1..=MAX_KID_BYTES)
             .contains(&text.len())
-            .then(|| Self(text.to_owned()))
+            .then(|| Self(text.into()))
     }
 
     /// The id as the upstream wrote it.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Stored as it is.
+impl Serialize for Kid {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Kid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| D::Error::custom(Unfit::Kid))
     }
 }
 
@@ -321,20 +359,20 @@ impl Algorithm {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Curve {
+pub(super) enum Curve {
     P256,
     P384,
     P521,
 }
 
 impl Curve {
+    pub(super) const ALL: [Self; 3] = [Self::P256, Self::P384, Self::P521];
+
     fn parse(name: &str) -> Option<Self> {
-        [Self::P256, Self::P384, Self::P521]
-            .into_iter()
-            .find(|curve| curve.name() == name)
+        Self::ALL.into_iter().find(|curve| curve.name() == name)
     }
 
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::P256 => "P-256",
             Self::P384 => "P-384",
@@ -342,7 +380,7 @@ impl Curve {
         }
     }
 
-    const fn coordinate_bytes(self) -> usize {
+    pub(super) const fn coordinate_bytes(self) -> usize {
         match self {
             Self::P256 => 32,
             Self::P384 => 48,
@@ -423,4 +461,4 @@ const MAX_KID_BYTES: usize = 1024;
 /// As much of a kid as messages show.
 const KID_SHOWN_CHARS: usize = 64;
 /// First byte of an uncompressed point (SEC 1 section 2.3.3).
-const UNCOMPRESSED_POINT: u8 = 4;
+pub(super) const UNCOMPRESSED_POINT: u8 = 4;

@@ -3,6 +3,8 @@
 //! Parsing refuses a whole document where publishing any of it could be wrong: private or
 //! symmetric members, members named twice, one kid for two keys, nothing usable.
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -32,19 +34,18 @@ impl KeySet {
         if let Some(reject) = find_private(&document, None) {
             return Err(reject);
         }
-        let mut set = Self::default();
-        let mut left_out = Vec::new();
+        let (mut keys, mut left_out) = (Vec::new(), Vec::new());
         for jwk in jwks {
             let jwk = jwk.as_object().ok_or(Reject::NotAKeySet)?;
             match Key::parse(jwk) {
-                Ok(key) => set.insert(key)?,
+                Ok(key) => keys.push(key),
                 Err(unfit) => left_out.push(unfit),
             }
         }
-        if set.is_empty() {
+        if keys.is_empty() {
             return Err(Reject::Empty { left_out });
         }
-        Ok((set, left_out))
+        Ok((Self::of(keys)?, left_out))
     }
 
     /// The union, in the order of `sets` and of the keys in each.
@@ -53,36 +54,39 @@ impl KeySet {
     ///
     /// [`Reject::KidConflict`] when one kid names two keys, [`Reject::TooMany`] past the limit.
     pub fn union<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Result<Self, Reject> {
-        let mut union = Self::default();
-        for key in sets.into_iter().flat_map(|set| &set.keys) {
-            union.insert(key.clone())?;
-        }
-        Ok(union)
+        Self::of(sets.into_iter().flat_map(|set| &set.keys).cloned())
     }
 
-    /// Adds `key` at the end unless it is there already.
-    fn insert(&mut self, key: Key) -> Result<(), Reject> {
-        match self.find(key.kid()) {
-            Some(present) if *present == key => return Ok(()),
-            Some(_) => {
-                return Err(Reject::KidConflict {
-                    kid: key.kid().clone(),
-                });
+    /// The set of `keys`, each once, in their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`union`](Self::union).
+    pub(super) fn of(keys: impl IntoIterator<Item = Key>) -> Result<Self, Reject> {
+        let mut set = Self::default();
+        let mut known = HashMap::new();
+        let (mut rsa, mut ec) = (0, 0);
+        for key in keys {
+            match known.entry(key.kid().clone()) {
+                Entry::Occupied(present) if *present.get() == key => {}
+                Entry::Occupied(present) => {
+                    let kid = present.key().clone();
+                    return Err(Reject::KidConflict { kid });
+                }
+                Entry::Vacant(vacant) => {
+                    let count = if key.is_rsa() { &mut rsa } else { &mut ec };
+                    // AWS IAM stops reading keys beyond 100 RSA and 100 EC keys
+                    // (spiffe/spire issue 4699).
+                    if *count == MAX_KEYS_OF_A_KIND {
+                        return Err(Reject::TooMany);
+                    }
+                    *count += 1;
+                    vacant.insert(key.clone());
+                    set.keys.push(key);
+                }
             }
-            None => {}
         }
-        // AWS IAM stops reading keys beyond 100 RSA and 100 EC keys (spiffe/spire issue 4699).
-        if self
-            .keys
-            .iter()
-            .filter(|other| other.is_rsa() == key.is_rsa())
-            .count()
-            == MAX_KEYS_OF_A_KIND
-        {
-            return Err(Reject::TooMany);
-        }
-        self.keys.push(key);
-        Ok(())
+        Ok(set)
     }
 
     /// The key named `kid`.
@@ -134,7 +138,7 @@ fn object(document: &[u8]) -> Result<Map<String, Value>, Reject> {
 }
 
 /// Looks for a private or symmetric member at any depth, remembering the kid it stands beside.
-fn find_private(object: &Map<String, Value>, kid: Option<&str>) -> Option<Reject> {
+pub(super) fn find_private(object: &Map<String, Value>, kid: Option<&str>) -> Option<Reject> {
     let kid = object.get("kid").and_then(Value::as_str).or(kid);
     object.iter().find_map(|(name, value)| {
         let symmetric = name == "kty" && value.as_str().is_some_and(|kty| kty == "oct");
@@ -184,6 +188,17 @@ pub enum Reject {
         /// The kid.
         kid: Kid,
     },
+    /// A kid names another key than before, which tokens may still need.
+    #[error(
+        "kid \"{kid}\" now names another key than before, and tokens of the one before may still \
+         be valid; if none is needed any more, revoke it: oidc-mirror keys revoke {thumbprint}"
+    )]
+    KidReused {
+        /// The kid.
+        kid: Kid,
+        /// The RFC 7638 thumbprint of the key that it named before.
+        thumbprint: String,
+    },
     /// The discovery document names no issuer.
     #[error("it has no member \"issuer\" that is a string")]
     NoIssuer,
@@ -222,6 +237,7 @@ impl Reject {
             Self::Empty { .. } => "empty",
             Self::Json(_) => "json",
             Self::KidConflict { .. } => "kid-conflict",
+            Self::KidReused { .. } => "kid-reused",
             Self::NoIssuer => "no-issuer",
             Self::NotAKeySet => "not-a-key-set",
             Self::NotAnObject => "not-an-object",
@@ -235,7 +251,10 @@ impl Reject {
     pub fn needs_a_human(&self) -> bool {
         matches!(
             self,
-            Self::KidConflict { .. } | Self::Private { .. } | Self::TooMany
+            Self::KidConflict { .. }
+                | Self::KidReused { .. }
+                | Self::Private { .. }
+                | Self::TooMany
         )
     }
 }

@@ -4,19 +4,26 @@
 //! rendered here from values that were parsed here.
 
 mod discovery;
+mod identity;
 mod issuer;
 mod json;
 mod key;
+mod key_file;
 mod key_set;
 mod ledger;
 mod snapshot;
+mod time;
 
 #[cfg(test)]
 mod tests;
 
 pub use discovery::is_reserved;
+pub use identity::KeyName;
 pub use issuer::{Issuer, IssuerError};
+pub use json::parse_stored;
 pub use key::{Algorithm, Key, Kid, LeftOut, Unfit};
+pub use key_file::KeyFileError;
 pub use key_set::{KeySet, MAX_DOCUMENT_BYTES, Reject, upstream_issuer};
-pub use ledger::{Event, Ledger, Round};
+pub use ledger::{Admission, Event, Ledger, Listing, Policy, Record, Round, State, Upstream};
 pub use snapshot::{Document, Snapshot};
+pub use time::Time;

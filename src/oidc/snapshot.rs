@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use serde_json::Value;
 
-use super::{Issuer, KeySet, discovery};
+use super::{Issuer, KeySet, Ledger, discovery};
 
 /// Both documents as final bytes; immutable, shared by `Arc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +17,8 @@ pub struct Snapshot {
     pub jwks: Document,
     /// The keys in the JWKS.
     pub keys: KeySet,
-    /// Whether every upstream has answered since the process started. While it is false the keys
-    /// of a silent upstream may be missing, so nothing that is already published may be removed.
-    pub complete: bool,
+    /// What this mirror knows of its keys.
+    pub ledger: Ledger,
 }
 
 impl Snapshot {
@@ -28,13 +27,13 @@ impl Snapshot {
         issuer: &Issuer,
         keys: KeySet,
         members: &[(String, Value)],
-        complete: bool,
+        ledger: Ledger,
     ) -> Self {
         Self {
             discovery: Document::new(discovery::render(issuer, &keys, members)),
             jwks: Document::new(keys.render()),
             keys,
-            complete,
+            ledger,
         }
     }
 }

@@ -129,7 +129,7 @@ pub(super) fn plan(
     snapshot: &Snapshot,
     metadata: Option<&Metadata>,
 ) -> Result<Vec<Change>, Refusal> {
-    if !snapshot.complete {
+    if !snapshot.ledger.is_complete() {
         removes_nothing(&found.jwks, &snapshot.keys)?;
     }
     let wanted = wanted(snapshot, metadata);

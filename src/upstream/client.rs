@@ -2,7 +2,6 @@
 
 use std::{panic, sync::Arc};
 
-use bytes::Bytes;
 use http::{
     HeaderValue,
     header::{ACCEPT, AUTHORIZATION},
@@ -23,7 +22,8 @@ use super::{
     credentials::{Environment, Identity, Material, Source},
     error::{CredentialError, FetchError},
     plugin::Issued,
-    response, tls,
+    response::{self, Document},
+    tls,
 };
 use crate::{
     config::settings::Mirror,
@@ -159,16 +159,17 @@ impl Upstream {
                 reject,
             }
         };
-        let issuer = oidc::upstream_issuer(&discovery).map_err(refuse(DISCOVERY_PATH))?;
-        let (keys, left_out) = KeySet::parse(&jwks).map_err(refuse(JWKS_PATH))?;
+        let issuer = oidc::upstream_issuer(&discovery.body).map_err(refuse(DISCOVERY_PATH))?;
+        let (keys, left_out) = KeySet::parse(&jwks.body).map_err(refuse(JWKS_PATH))?;
         Ok(Answer {
             issuer,
             keys,
             left_out,
+            max_age: jwks.max_age,
         })
     }
 
-    async fn get(&self, path: &str) -> Result<Bytes, FetchError> {
+    async fn get(&self, path: &str) -> Result<Document, FetchError> {
         let url = at(&self.url, path).to_string();
         let mut request = self
             .session
@@ -203,6 +204,9 @@ pub struct Answer {
     pub keys: KeySet,
     /// The keys that may not.
     pub left_out: Vec<LeftOut>,
+    /// How long the upstream lets others use the keys: a new key signs no sooner than that after
+    /// it is first listed (`PublicKeysGetter` in `pkg/serviceaccount/openidmetadata.go`).
+    pub max_age: Option<Duration>,
 }
 
 /// When to start over with new credentials.

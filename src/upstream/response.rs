@@ -3,13 +3,21 @@
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, StatusCode,
-    header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, RETRY_AFTER},
+    header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, DATE, RETRY_AFTER},
 };
 use reqwest::Response;
 use tokio::time::Duration;
 
 use super::{credentials::Trust, error::FetchError};
-use crate::oidc::MAX_DOCUMENT_BYTES;
+use crate::{cache_control, oidc::MAX_DOCUMENT_BYTES};
+
+/// A document of an upstream, unchecked.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) body: Bytes,
+    /// How long the upstream lets others use it.
+    pub(super) max_age: Option<Duration>,
+}
 
 /// Checks status and headers, then reads the body as far as the cap.
 ///
@@ -20,7 +28,7 @@ pub(super) async fn read(
     mut response: Response,
     url: &str,
     trust: &Trust,
-) -> Result<Bytes, FetchError> {
+) -> Result<Document, FetchError> {
     check(response.status(), response.headers(), url)?;
     let too_large = || FetchError::TooLarge {
         url: url.to_owned(),
@@ -31,6 +39,10 @@ pub(super) async fn read(
     {
         return Err(too_large());
     }
+    let max_age = response
+        .headers()
+        .get(CACHE_CONTROL)
+        .and_then(|value| cache_control::max_age(value.to_str().ok()?));
     let mut body = BytesMut::new();
     while let Some(chunk) = response
         .chunk()
@@ -42,7 +54,10 @@ pub(super) async fn read(
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body.freeze())
+    Ok(Document {
+        body: body.freeze(),
+        max_age,
+    })
 }
 
 fn check(status: StatusCode, headers: &HeaderMap, url: &str) -> Result<(), FetchError> {

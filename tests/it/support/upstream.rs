@@ -4,7 +4,9 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use http::HeaderValue;
 use oidc_mirror::{
-    config::settings::{CredentialFiles, Credentials, Metadata, Mirror, OnIssuerMismatch},
+    config::settings::{
+        CredentialFiles, Credentials, Keys, Metadata, Mirror, OnIssuerMismatch, Upkeep,
+    },
     oidc::Issuer,
     upstream::{CredentialError, Upstream, connect},
 };
@@ -37,7 +39,8 @@ pub(crate) fn mirror_of(upstreams: &[Url], credentials: Credentials) -> Mirror {
         },
         discovery_members: Vec::new(),
         targets: Vec::new(),
-        reconcile_interval: Duration::from_secs(300),
+        upkeep: Upkeep::default(),
+        keys: Keys::default(),
     }
 }
 

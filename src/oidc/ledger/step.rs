@@ -1,0 +1,249 @@
+//! One round: what the upstreams say now, applied to what is known.
+
+use std::{collections::HashMap, time::Duration};
+
+use super::{Event, Ledger, Policy, Record, State, Upstream};
+use crate::oidc::{Key, KeySet, Kid, Reject, Time};
+
+/// One result per source, in the order configured.
+pub type Round = [Listing];
+
+/// What one source says in one round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// The URL of the upstream, or the path of the file.
+    pub source: String,
+    /// Whether it is a file of the operator's, whose keys need no further admission.
+    pub is_file: bool,
+    /// The keys that it lists; `None` when it did not answer well.
+    pub keys: Option<KeySet>,
+}
+
+impl Ledger {
+    /// The ledger after `round`, and what changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject`] when the upstreams contradict each other or what tokens may still need. The
+    /// ledger then stays as it is: an answer that cannot be believed must not replace one that was.
+    pub fn step(
+        &self,
+        round: &Round,
+        policy: &Policy,
+        now: Time,
+    ) -> Result<(Self, Vec<Event>), Reject> {
+        let upstreams = self.upstreams_after(round, now);
+        let was_complete = !round.is_empty() && round.iter().all(|it| it.keys.is_some());
+        let listed = listed(round, policy)?;
+        let early = !self.is_complete();
+        let step = Step {
+            policy,
+            now,
+            elapsed: now.since(self.as_of).min(policy.longest_gap()),
+            is_complete: was_complete,
+            early,
+            listed: listed.iter().map(|(key, by)| (key.kid(), by)).collect(),
+        };
+        let known: HashMap<_, _> = self.keys.iter().map(|it| (it.key.kid(), it)).collect();
+        let mut keys = Vec::with_capacity(self.keys.len() + listed.len());
+        for (key, seen_by) in &listed {
+            let known = known.get(key.kid()).copied();
+            keys.push(step.list(key, seen_by, known)?);
+        }
+        let absent = self.keys.iter().filter(|it| !step.lists(&it.key));
+        keys.extend(absent.filter_map(|record| step.miss(record)));
+        sort(&mut keys, &upstreams);
+        forget(&mut keys, now);
+
+        let answered = round.iter().any(|it| !it.is_file && it.keys.is_some());
+        let after = Self {
+            as_of: now,
+            last_answer: answered.then_some(now).or(self.last_answer),
+            upstreams,
+            was_complete,
+            keys,
+            revoked: policy.revoked.clone(),
+        };
+        // There may be no more keys than relying parties read.
+        after.published()?;
+        let events = after.events_since(self);
+        Ok((after, events))
+    }
+
+    /// A round in which nobody answers: what is left is what the operator decided.
+    pub fn silence(&self) -> Vec<Listing> {
+        let silent = |upstream: &Upstream| Listing {
+            source: upstream.source.clone(),
+            is_file: false,
+            keys: None,
+        };
+        self.upstreams.iter().map(silent).collect()
+    }
+
+    fn upstreams_after(&self, round: &Round, now: Time) -> Vec<Upstream> {
+        let before = |source: &str| self.upstreams.iter().find(|it| it.source == source);
+        let one = |listing: &Listing| match (&listing.keys, before(&listing.source)) {
+            (Some(keys), _) => Upstream {
+                source: listing.source.clone(),
+                last_answer: Some(now),
+                kids: keys.keys().iter().map(Key::kid).cloned().collect(),
+            },
+            (None, Some(before)) => before.clone(),
+            (None, None) => Upstream {
+                source: listing.source.clone(),
+                last_answer: None,
+                kids: Vec::new(),
+            },
+        };
+        round.iter().map(one).collect()
+    }
+}
+
+/// The sources of a key.
+#[derive(Debug, Default)]
+struct SeenBy {
+    sources: Vec<String>,
+    in_file: bool,
+}
+
+/// The keys that `round` lists, in its order, and who lists each; revoked ones stand behind.
+fn listed(round: &Round, policy: &Policy) -> Result<Vec<(Key, SeenBy)>, Reject> {
+    let mut seen = HashMap::<&Kid, SeenBy>::new();
+    let (mut sound, mut revoked) = (Vec::new(), Vec::<&Key>::new());
+    for (listing, keys) in round.iter().filter_map(|it| Some((it, it.keys.as_ref()?))) {
+        for key in keys.keys() {
+            let seen_by = seen.entry(key.kid()).or_default();
+            seen_by.sources.push(listing.source.clone());
+            seen_by.in_file |= listing.is_file;
+            if policy.revokes(key) {
+                revoked.push(key);
+            } else {
+                sound.push(key.clone());
+            }
+        }
+    }
+    let sound = KeySet::of(sound)?;
+    // A revoked key is no contradiction to one that has taken its kid, which counts.
+    let keys = sound.keys().iter().chain(revoked);
+    Ok(keys
+        .filter_map(|key| Some((key.clone(), seen.remove(key.kid())?)))
+        .collect())
+}
+
+/// What a round means for one key.
+struct Step<'a> {
+    policy: &'a Policy,
+    now: Time,
+    /// The time since the last round, as far as it is believed.
+    elapsed: Duration,
+    is_complete: bool,
+    /// Whether some upstream has never answered, so that no key is new yet.
+    early: bool,
+    listed: HashMap<&'a Kid, &'a SeenBy>,
+}
+
+impl Step<'_> {
+    fn lists(&self, key: &Key) -> bool {
+        self.listed.contains_key(key.kid())
+    }
+
+    /// A key that a source lists.
+    fn list(&self, key: &Key, by: &SeenBy, known: Option<&Record>) -> Result<Record, Reject> {
+        let known = match known {
+            Some(known) if known.key == *key => Some(known),
+            Some(known) if known.is_published() && !self.policy.revokes(&known.key) => {
+                return Err(Reject::KidReused {
+                    kid: key.kid().clone(),
+                    thumbprint: known.key.thumbprint(),
+                });
+            }
+            Some(_) | None => None,
+        };
+        let mut record = known.cloned().unwrap_or_else(|| Record {
+            key: key.clone(),
+            state: State::Held,
+            since: self.now,
+            absent_for: Duration::ZERO,
+            first_seen: self.now,
+            last_seen: self.now,
+            seen_by: Vec::new(),
+            published_since: None,
+            public_since: None,
+        });
+        record.last_seen = self.now;
+        record.seen_by.clone_from(&by.sources);
+        let state = if self.policy.revokes(key) {
+            State::Revoked
+        } else if self.admits(key, by, known) {
+            State::Active
+        } else {
+            State::Held
+        };
+        record.enter(state, self.now);
+        Ok(record)
+    }
+
+    fn admits(&self, key: &Key, by: &SeenBy, known: Option<&Record>) -> bool {
+        use super::Admission::Pinned;
+        // What was published before is not new; but pins are for all.
+        let was_admitted = self.policy.admission != Pinned
+            && known.is_some_and(|it| it.published_since.is_some() && it.state != State::Revoked);
+        by.in_file || was_admitted || self.policy.admits(key, self.early)
+    }
+
+    /// A key that no source of this round lists; `None` when it is forgotten.
+    fn miss(&self, record: &Record) -> Option<Record> {
+        let mut record = record.clone();
+        match record.state {
+            _ if self.policy.revokes(&record.key) => record.enter(State::Revoked, self.now),
+            _ if self.policy.unpins(&record.key) => return None,
+            _ if !self.is_complete => {}
+            State::Active => record.enter(State::Retiring, self.now),
+            State::Retiring => {
+                record.absent_for += self.elapsed;
+                if record.absent_for >= self.policy.retain_keys {
+                    record.enter(State::Retired, self.now);
+                }
+            }
+            State::Retired => {}
+            // Never published, or not revoked any more: nothing of it is needed.
+            State::Held | State::Revoked => return None,
+        }
+        Some(record)
+    }
+}
+
+/// Puts the keys that upstreams list, by what each last said, in their order; the others stay as
+/// they are, behind those.
+fn sort(keys: &mut [Record], upstreams: &[Upstream]) {
+    let mut ranks = HashMap::new();
+    for kid in upstreams.iter().flat_map(|it| &it.kids) {
+        let rank = ranks.len();
+        ranks.entry(kid).or_insert(rank);
+    }
+    keys.sort_by_cached_key(|record| {
+        let is_gone = matches!(record.state, State::Retiring | State::Retired);
+        let rank = ranks.get(record.key.kid()).copied();
+        (is_gone, rank.unwrap_or(usize::MAX))
+    });
+}
+
+/// Forgets what went long ago, and the oldest of too many.
+fn forget(keys: &mut Vec<Record>, now: Time) {
+    keys.retain(|it| it.state != State::Retired || now.since(it.since) < RETIRED_KEPT);
+    let mut retired: Vec<_> = keys
+        .iter()
+        .filter(|it| it.state == State::Retired)
+        .map(|it| it.since)
+        .collect();
+    if let Some(surplus) = retired.len().checked_sub(MAX_RETIRED).filter(|it| *it > 0) {
+        retired.sort_unstable();
+        let oldest_kept = retired[surplus];
+        keys.retain(|it| it.state != State::Retired || it.since >= oldest_kept);
+    }
+}
+
+/// How long a retired key is remembered, for the operator.
+const RETIRED_KEPT: Duration = Duration::from_hours(30 * 24);
+/// As many retired keys as are remembered.
+const MAX_RETIRED: usize = 100;
