@@ -6,6 +6,7 @@ pub mod demo;
 mod exit;
 mod logging;
 mod publish;
+mod publisher;
 mod run;
 mod runtime;
 pub mod service;

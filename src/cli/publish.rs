@@ -9,16 +9,16 @@ use futures_util::future::join_all;
 use thiserror::Error;
 use tracing::{error, info};
 
-use super::{Exit, runtime};
+use super::{Exit, publisher, runtime};
 use crate::{
     Report,
     config::settings::{self, Settings},
-    mirror::{Memory, Mirror, NoSnapshot},
+    mirror::{Memory, Mirror, NoSnapshot, StateDir},
     oidc::{Ledger, Snapshot},
     publish::{
-        Change, PublishError, Publisher,
+        Change, Name, PublishError, Publisher,
         diff::{self, Colour},
-        listed,
+        listed, log_findings,
     },
     upstream::CredentialError,
 };
@@ -33,8 +33,25 @@ pub(super) fn execute(settings: Settings, dry_run: bool) -> Exit {
         return Exit::Configuration;
     }
     runtime::block_on(async {
-        let mirrors = settings.mirrors.into_iter();
-        let failures = join_all(mirrors.map(|mirror| publish(mirror, dry_run)))
+        let state_dir = match settings
+            .state_dir
+            .as_deref()
+            .map(StateDir::open)
+            .transpose()
+        {
+            Ok(state_dir) => state_dir,
+            Err(error) => {
+                error!(error = %Report(&error), "could not publish");
+                return Exit::Failed;
+            }
+        };
+        let once = Once {
+            publisher: publisher::name(&settings),
+            state_dir,
+            dry_run,
+        };
+        let mirrors = settings.mirrors.iter();
+        let failures = join_all(mirrors.map(|mirror| once.publish(mirror)))
             .await
             .concat();
         // What cannot work at all counts before what may work another time.
@@ -43,42 +60,66 @@ pub(super) fn execute(settings: Settings, dry_run: bool) -> Exit {
     })
 }
 
-/// Publishes one mirror to all its targets; says what failed and how the process is to end for it.
-async fn publish(settings: settings::Mirror, dry_run: bool) -> Vec<Exit> {
-    let fail = |failure: Failure| {
-        error!(mirror = settings.name, error = %Report(&failure), "could not publish");
-        Exit::from(&failure)
-    };
-    let snapshot = match snapshot(&settings).await {
-        Ok(snapshot) => snapshot,
-        Err(failure) => return vec![fail(failure)],
-    };
-    let targets = settings.targets.iter().map(async |target| {
-        let publisher = Publisher::open(target, &settings.metadata).await?;
-        if dry_run {
-            show(target, &publisher.compare(&snapshot).await?);
-            return Ok::<_, Failure>(());
-        }
-        let changes = publisher.publish(&snapshot).await?;
-        let (mirror, keys) = (&settings.name, snapshot.keys.len());
-        if changes.is_empty() {
-            info!(mirror, %target, keys, "already equal");
-        } else {
-            info!(mirror, %target, keys, changes = listed(&changes), "published");
-        }
-        Ok(())
-    });
-    join_all(targets)
-        .await
-        .into_iter()
-        .filter_map(Result::err)
-        .map(fail)
-        .collect()
+/// What is the same for all mirrors.
+struct Once {
+    publisher: String,
+    state_dir: Option<StateDir>,
+    dry_run: bool,
 }
 
-async fn snapshot(settings: &settings::Mirror) -> Result<Arc<Snapshot>, Failure> {
-    let memory = Memory::volatile(settings, Ledger::default());
-    Ok(Mirror::open(settings.clone(), memory).await?.once().await?)
+impl Once {
+    /// Publishes one mirror to all its targets; says what failed and how the process is to end for
+    /// it.
+    async fn publish(&self, settings: &settings::Mirror) -> Vec<Exit> {
+        let fail = |failure: Failure| {
+            error!(mirror = settings.name, error = %Report(&failure), "could not publish");
+            Exit::from(&failure)
+        };
+        let snapshot = match self.snapshot(settings).await {
+            Ok(snapshot) => snapshot,
+            Err(failure) => return vec![fail(failure)],
+        };
+        let targets = settings.targets.iter();
+        join_all(targets.map(|target| self.publish_to(target, settings, &snapshot)))
+            .await
+            .into_iter()
+            .filter_map(Result::err)
+            .map(fail)
+            .collect()
+    }
+
+    async fn snapshot(&self, settings: &settings::Mirror) -> Result<Arc<Snapshot>, Failure> {
+        let memory = match &self.state_dir {
+            Some(state_dir) => Memory::open(settings, state_dir),
+            None => Memory::volatile(settings, Ledger::default()),
+        };
+        Ok(Mirror::open(settings.clone(), memory).await?.once().await?)
+    }
+
+    async fn publish_to(
+        &self,
+        target: &settings::Target,
+        settings: &settings::Mirror,
+        snapshot: &Arc<Snapshot>,
+    ) -> Result<(), Failure> {
+        let mut publisher = Publisher::open(target, settings, &self.publisher).await?;
+        if self.dry_run {
+            show(target, &publisher.compare(snapshot).await?);
+            return Ok(());
+        }
+        let outcome = publisher.publish(snapshot).await?;
+        log_findings(&publisher.to_string(), &outcome.report);
+        if outcome.report.left_alone {
+            return Err(Failure::Drifted);
+        }
+        let (mirror, keys) = (&settings.name, outcome.published.keys.len());
+        if outcome.changes.is_empty() {
+            info!(mirror, %target, keys, "already equal");
+        } else {
+            info!(mirror, %target, keys, changes = listed(&outcome.changes), "published");
+        }
+        Ok(())
+    }
 }
 
 /// Why a mirror was not published.
@@ -86,6 +127,11 @@ async fn snapshot(settings: &settings::Mirror) -> Result<Arc<Snapshot>, Failure>
 enum Failure {
     #[error(transparent)]
     Credentials(#[from] CredentialError),
+    #[error(
+        "somebody else changed what is published, and on-drift leaves it to you: find out who, and \
+         publish with on-drift = \"repair\""
+    )]
+    Drifted,
     #[error(transparent)]
     NoSnapshot(#[from] NoSnapshot),
     #[error(transparent)]
@@ -96,7 +142,7 @@ impl From<&Failure> for Exit {
     fn from(failure: &Failure) -> Self {
         match failure {
             Failure::Credentials(_) => Self::Configuration,
-            Failure::NoSnapshot(_) | Failure::Publish(_) => Self::Failed,
+            Failure::Drifted | Failure::NoSnapshot(_) | Failure::Publish(_) => Self::Failed,
         }
     }
 }
@@ -112,7 +158,13 @@ fn show(target: &settings::Target, changes: &[Change]) {
     } else {
         Colour::Plain
     };
-    for change in changes {
+    let (documents, state): (Vec<_>, Vec<_>) = changes
+        .iter()
+        .partition(|change| change.name != Name::State);
+    for change in state {
+        println!("{target}: would {change}, what the publishers know of the keys");
+    }
+    for change in documents {
         println!("{}", diff::unified(change, &target.to_string(), colour));
     }
 }

@@ -1,6 +1,6 @@
 //! The assembly: mirrors, publishers and listeners of one process.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
 use sd_notify::NotifyState;
 use thiserror::Error;
@@ -10,7 +10,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::Exit;
+use super::{Exit, publisher};
 use crate::{
     config::settings::{self, Settings},
     mirror::{Memory, Mirror, Snapshots, StateDir, StateError},
@@ -24,8 +24,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Service {
     mirrors: Vec<Mirror>,
-    publishers: Vec<(Publisher, Snapshots, Duration)>,
+    publishers: Vec<(Publisher, Snapshots)>,
     state_dir: Option<StateDir>,
+    publisher: String,
     listener: Option<Listener>,
     routes: Routes,
 }
@@ -37,6 +38,7 @@ impl Service {
     ///
     /// [`StartError`] at the first thing that cannot be had.
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
+        let publisher = publisher::name(&settings);
         let listener = match settings.serve {
             Some(serve) => Some(Listener::bind(serve).await?),
             None => None,
@@ -44,6 +46,7 @@ impl Service {
         let state_dir = settings.state_dir.as_deref().map(StateDir::open);
         let mut service = Self {
             state_dir: state_dir.transpose()?,
+            publisher,
             mirrors: Vec::new(),
             publishers: Vec::new(),
             listener,
@@ -70,12 +73,8 @@ impl Service {
                 source,
             })?;
         for target in &settings.targets {
-            let publisher = Publisher::open(target, &settings.metadata).await?;
-            self.publishers.push((
-                publisher,
-                mirror.snapshots(),
-                settings.upkeep.reconcile_interval,
-            ));
+            let publisher = Publisher::open(target, &settings, &self.publisher).await?;
+            self.publishers.push((publisher, mirror.snapshots()));
         }
         self.routes
             .add(&settings.issuer, &settings.metadata, mirror.snapshots());
@@ -113,8 +112,8 @@ impl Service {
         if let Some(directory) = self.state_dir {
             background.spawn(directory.watch());
         }
-        for (publisher, snapshots, every) in self.publishers {
-            background.spawn(publisher.run(snapshots, every));
+        for (publisher, snapshots) in self.publishers {
+            background.spawn(publisher.run(snapshots));
         }
         for mirror in self.mirrors {
             background.spawn(mirror.run());

@@ -89,6 +89,13 @@ impl KeySet {
         Ok(set)
     }
 
+    /// The keys but those that `known` knows.
+    #[must_use]
+    pub fn without(mut self, known: impl Fn(&Key) -> bool) -> Self {
+        self.keys.retain(|key| !known(key));
+        self
+    }
+
     /// The key named `kid`.
     pub fn find(&self, kid: &Kid) -> Option<&Key> {
         self.keys.iter().find(|key| key.kid() == kid)

@@ -10,15 +10,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use tempfile::NamedTempFile;
 use tokio::task;
 
 use super::{
     error::{Action, PublishError},
-    plan::{Name, Object, Pair, Standing},
+    object::{Condition, Found, Name, Object, Standing, Version},
 };
-use crate::oidc::MAX_DOCUMENT_BYTES;
 
 /// The directory, with the documents at the paths that they have under the issuer.
 #[derive(Clone, Debug)]
@@ -35,39 +36,44 @@ impl Directory {
         &self.root
     }
 
-    /// What stands there.
-    pub(super) async fn read(&self) -> Result<Pair<Standing>, PublishError> {
-        Ok(Pair {
-            jwks: self.read_one(Name::Jwks).await?,
-            discovery: self.read_one(Name::Discovery).await?,
-        })
-    }
-
-    async fn read_one(&self, name: Name) -> Result<Standing, PublishError> {
+    /// What stands in the place of one object.
+    pub(super) async fn read(&self, name: Name) -> Result<Found, PublishError> {
         let path = self.root.join(name.path());
         let file = path.clone();
-        let body = off_thread(move || read(&file))
+        let body = off_thread(move || read(&file, name.limit_bytes()))
             .await
             .map_err(|source| failed(Action::Read, path, source))?;
         match body {
-            None => Ok(Standing::Missing),
-            Some(body) if body.len() > MAX_DOCUMENT_BYTES => Err(PublishError::TooLarge {
-                object: self.root.join(name.path()).display().to_string(),
-                limit_bytes: MAX_DOCUMENT_BYTES,
+            None => Ok(Found {
+                standing: Standing::Missing,
+                version: None,
             }),
-            Some(body) => Ok(Standing::Present(Object {
-                body: body.into(),
-                content_type: None,
-                cache_control: None,
-            })),
+            Some(body) if body.len() > name.limit_bytes() => Err(PublishError::TooLarge {
+                object: self.root.join(name.path()).display().to_string(),
+                limit_bytes: name.limit_bytes(),
+            }),
+            Some(body) => Ok(Found {
+                version: Some(version(&body)),
+                standing: Standing::Present(Object {
+                    body: body.into(),
+                    content_type: None,
+                    cache_control: None,
+                }),
+            }),
         }
     }
 
-    /// Puts `object` there in one step.
-    pub(super) async fn write(&self, name: Name, object: &Object) -> Result<(), PublishError> {
+    /// Puts `object` there in one step while `condition` holds; `None` when it does not.
+    pub(super) async fn write(
+        &self,
+        name: Name,
+        object: &Object,
+        condition: &Condition,
+    ) -> Result<Option<Version>, PublishError> {
         let path = self.root.join(name.path());
-        let (file, body) = (path.clone(), object.body.clone());
-        off_thread(move || replace(&file, &body))
+        let (root, body) = (self.root.clone(), object.body.clone());
+        let condition = condition.clone();
+        off_thread(move || replace_if(&root, name, &body, &condition))
             .await
             .map_err(|source| failed(Action::Write, path, source))
     }
@@ -88,27 +94,64 @@ async fn off_thread<T: Send + 'static>(
     task::spawn_blocking(work).await?
 }
 
-/// The file's bytes, at most one more than a document may have; `None` when there is no file.
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+/// The file's bytes, at most one more than it may have; `None` when there is no file.
+fn read(path: &Path, limit_bytes: usize) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     let mut body = Vec::new();
-    file.take(MAX_DOCUMENT_BYTES as u64 + 1)
-        .read_to_end(&mut body)?;
+    file.take(limit_bytes as u64 + 1).read_to_end(&mut body)?;
     Ok(Some(body))
 }
 
-fn replace(path: &Path, body: &Bytes) -> io::Result<()> {
-    let directory = path.parent().expect("a document's path has a directory");
+fn version(body: &[u8]) -> Version {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, body))
+}
+
+/// Replaces the file unless another publisher has done so: one at a time looks and writes.
+fn replace_if(
+    root: &Path,
+    name: Name,
+    body: &Bytes,
+    condition: &Condition,
+) -> io::Result<Option<Version>> {
+    let private = root.join(Name::State.path());
+    let private = private.parent().expect("the state is in a directory");
+    create(root)?;
+    if !private.is_dir() {
+        create(private)?;
+        fs::set_permissions(private, Permissions::from_mode(PRIVATE_DIRECTORY_MODE))?;
+    }
+    // It is unlocked when it is closed.
+    let lock = File::open(private)?;
+    lock.lock()?;
+    let path = root.join(name.path());
+    let present = read(&path, name.limit_bytes())?.map(|body| version(&body));
+    let holds = match condition {
+        Condition::IfMissing => present.is_none(),
+        Condition::IfVersion(expected) => present.as_ref() == Some(expected),
+    };
+    if !holds {
+        return Ok(None);
+    }
+    let mode = match name {
+        Name::State => PRIVATE_FILE_MODE,
+        Name::Discovery | Name::Jwks => FILE_MODE,
+    };
+    replace(&path, body, mode)?;
+    Ok(Some(version(body)))
+}
+
+fn replace(path: &Path, body: &Bytes, mode: u32) -> io::Result<()> {
+    let directory = path.parent().expect("an object's path has a directory");
     create(directory)?;
     // Only within one file system is a rename one step.
     let mut file = NamedTempFile::new_in(directory)?;
     file.write_all(body)?;
     file.as_file()
-        .set_permissions(Permissions::from_mode(FILE_MODE))?;
+        .set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     File::open(directory)?.sync_all()
@@ -135,3 +178,6 @@ fn create(directory: &Path) -> io::Result<()> {
 
 const DIRECTORY_MODE: u32 = 0o755;
 const FILE_MODE: u32 = 0o644;
+// What publishers know is not for those who read the documents.
+const PRIVATE_DIRECTORY_MODE: u32 = 0o700;
+const PRIVATE_FILE_MODE: u32 = 0o600;

@@ -33,7 +33,7 @@ pub enum PublishError {
     /// The credentials may not do it.
     #[error(
         "access denied: may not {action} {object}; the policy of these credentials must allow \
-         s3:GetObject and s3:PutObject on it and on the other document of the target"
+         s3:GetObject and s3:PutObject on it and on the other objects of the target"
     )]
     AccessDenied {
         /// What was denied.
@@ -64,6 +64,16 @@ pub enum PublishError {
         endpoint: String,
         /// What the network said.
         source: Box<dyn Error + Send + Sync>,
+    },
+    /// Others never stop changing what is there.
+    #[error(
+        "other publishers were faster each of {tries} times; publishing to {target} goes on later"
+    )]
+    Contended {
+        /// The URL of the target.
+        target: String,
+        /// How often it was tried.
+        tries: u32,
     },
     /// Credentials were found but could not be used.
     #[error("could not load AWS credentials{}: {problem}", in_profile(.profile.as_ref()))]
@@ -177,6 +187,7 @@ impl PublishError {
             Self::BucketMissing { .. } => "bucket-missing",
             Self::CaFile { .. } => "ca-file",
             Self::Connect { .. } => "connect",
+            Self::Contended { .. } => "contended",
             Self::Credentials { .. } => "credentials",
             Self::CredentialsMissing { .. } => "credentials-missing",
             Self::CredentialsRefused { .. } => "credentials-refused",
@@ -202,6 +213,7 @@ impl PublishError {
     pub fn needs_a_human(&self) -> bool {
         match self {
             Self::Connect { .. }
+            | Self::Contended { .. }
             | Self::Refused { .. }
             | Self::Response { .. }
             | Self::Timeout { .. } => false,

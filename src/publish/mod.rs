@@ -1,21 +1,28 @@
-//! Publishing: puts the documents of a snapshot where relying parties read them.
+//! Publishing: puts the documents where relying parties read them.
 //!
-//! Sees snapshots and nothing to their left. Keys go before the discovery document, nothing is
-//! written when equal, and no key is taken away while an upstream has not answered yet.
+//! Sees snapshots and nothing to their left. Any number of processes may publish to one target:
+//! each writes what it knows into an entry of its own in the state object, and publishes the union
+//! of all entries. Keys go before the discovery document, and nothing is written when equal.
 
+mod board;
 pub mod diff;
 mod directory;
 mod error;
+mod object;
 mod plan;
+mod progress;
 mod reconcile;
 mod s3;
 mod target;
+mod turn;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::{Action, PublishError};
-pub use plan::{Change, Name, Object, Refusal, Standing};
-pub use reconcile::listed;
+pub use object::{Change, Name, Object, Standing};
+pub use plan::{Refusal, TurnReport};
+pub use progress::Progress;
+pub use reconcile::{listed, log_findings};
 pub use s3::SharedCredentialsProvider;
-pub use target::Publisher;
+pub use target::{Outcome, Publisher};

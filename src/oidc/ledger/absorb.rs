@@ -1,6 +1,9 @@
 //! What an earlier run of the same publisher knew.
 
-use super::{Ledger, Policy, State};
+use std::time::Duration;
+
+use super::{Ledger, Policy, Record, State};
+use crate::oidc::{KeySet, Time};
 
 impl Ledger {
     /// This ledger with what only `past`, an earlier one of the same publisher, remembers: keys
@@ -24,7 +27,7 @@ impl Ledger {
             }
             let mut record = old.clone();
             match old.state {
-                _ if policy.revokes(&old.key) => record.enter(State::Revoked, self.as_of),
+                _ if self.revokes(&old.key) => record.enter(State::Revoked, self.as_of),
                 _ if policy.unpins(&old.key) => continue,
                 State::Active if self.was_complete => record.enter(State::Retiring, self.as_of),
                 State::Retiring if self.was_complete => {
@@ -39,6 +42,31 @@ impl Ledger {
             merged.keys.push(record);
         }
         merged
+    }
+}
+
+impl Ledger {
+    /// This ledger with `keys` that were found published and that no upstream has been seen to
+    /// list: they are on their way out.
+    #[must_use]
+    pub fn adopt(mut self, keys: &KeySet, now: Time) -> Self {
+        for key in keys.keys() {
+            if self.revokes(key) || self.keys.iter().any(|it| it.key.kid() == key.kid()) {
+                continue;
+            }
+            self.keys.push(Record {
+                key: key.clone(),
+                state: State::Retiring,
+                since: now,
+                absent_for: Duration::ZERO,
+                first_seen: now,
+                last_seen: now,
+                seen_by: Vec::new(),
+                published_since: Some(now),
+                public_since: None,
+            });
+        }
+        self
     }
 }
 

@@ -24,11 +24,7 @@ impl Ledger {
         ledgers: impl IntoIterator<Item = &'a Self>,
     ) -> Result<Option<KeySet>, Reject> {
         let ledgers: Vec<_> = ledgers.into_iter().collect();
-        let is_revoked = |key: &Key| {
-            ledgers
-                .iter()
-                .any(|it| it.revoked.iter().any(|name| name.names(key)))
-        };
+        let is_revoked = |key: &Key| ledgers.iter().any(|it| it.revokes(key));
         let in_state = |state: State| {
             let records = ledgers.iter().flat_map(|it| &it.keys);
             records.filter(move |it| it.state == state)

@@ -150,6 +150,11 @@ impl Ledger {
         !self.upstreams.is_empty() && self.upstreams.iter().all(|it| it.last_answer.is_some())
     }
 
+    /// Whether `key` was revoked when the last round ended.
+    pub fn revokes(&self, key: &Key) -> bool {
+        self.revoked.iter().any(|name| name.names(key))
+    }
+
     /// Notes that these kids were seen at the public issuer.
     #[must_use]
     pub fn seen_in_public(mut self, kids: &BTreeSet<Kid>, now: Time) -> Self {

@@ -1,6 +1,6 @@
 //! A bucket of S3 or of a store that speaks its protocol: `s3://…`.
 //!
-//! Only `GetObject` and `PutObject` on two keys: no listing, no ACL, no deletion. Checksums are sent
+//! Only `GetObject` and `PutObject` on three keys: no listing, no ACL, no deletion. Checksums are sent
 //! only where required, because several stores refuse them.
 
 use std::time::Duration;
@@ -17,18 +17,17 @@ use tokio::time::timeout;
 
 use super::{
     config::{http_client, shared_config, trust_only},
-    failure::absent,
+    failure::{absent, is_conflict},
 };
 use crate::{
     config::settings::{Encryption, S3Target},
-    oidc::MAX_DOCUMENT_BYTES,
     publish::{
         error::{Action, PublishError},
-        plan::{Name, Object, Pair, Standing},
+        object::{Condition, Found, Name, Object, Standing, Version},
     },
 };
 
-/// A bucket and the prefix of the two documents in it.
+/// A bucket and the prefix of the objects in it.
 #[derive(Clone, Debug)]
 pub(in crate::publish) struct Bucket {
     client: Client,
@@ -78,33 +77,35 @@ impl Bucket {
         self.target.to_string()
     }
 
-    /// What stands there: one request for each document, both at once.
-    pub(in crate::publish) async fn read(&self) -> Result<Pair<Standing>, PublishError> {
-        let (jwks, discovery) =
-            tokio::try_join!(self.read_one(Name::Jwks), self.read_one(Name::Discovery))?;
-        Ok(Pair { jwks, discovery })
-    }
-
-    async fn read_one(&self, name: Name) -> Result<Standing, PublishError> {
+    /// What stands in the place of one object.
+    pub(in crate::publish) async fn read(&self, name: Name) -> Result<Found, PublishError> {
         let read = async {
             let request = self.client.get_object().bucket(&self.target.bucket);
             let answer = match Box::pin(request.key(self.key(name)).send()).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     return match absent(&error) {
-                        Some(standing) => Ok(standing),
+                        Some(standing) => Ok(Found {
+                            standing,
+                            version: None,
+                        }),
                         None => Err(self.failure(Action::Read, name, error)),
                     };
                 }
             };
             let content_type = answer.content_type().map(str::to_owned);
             let cache_control = answer.cache_control().map(str::to_owned);
+            let version = answer.e_tag().map(str::to_owned);
             let body = self.body(name, answer.body).await?;
-            Ok(Standing::Present(Object {
+            let object = Object {
                 body,
                 content_type,
                 cache_control,
-            }))
+            };
+            Ok(Found {
+                standing: Standing::Present(object),
+                version,
+            })
         };
         self.in_time(read).await
     }
@@ -116,10 +117,10 @@ impl Bucket {
                 endpoint: self.endpoint.clone(),
                 source: source.into(),
             })?;
-            if body.len() + chunk.len() > MAX_DOCUMENT_BYTES {
+            if body.len() + chunk.len() > name.limit_bytes() {
                 return Err(PublishError::TooLarge {
                     object: self.object(name),
-                    limit_bytes: MAX_DOCUMENT_BYTES,
+                    limit_bytes: name.limit_bytes(),
                 });
             }
             body.extend_from_slice(&chunk);
@@ -127,12 +128,39 @@ impl Bucket {
         Ok(body.freeze())
     }
 
-    /// Writes one object: at most one request, but for retries.
+    /// Writes one object while `condition` holds, as far as the store heeds it; `None` when it
+    /// does not hold.
     pub(in crate::publish) async fn write(
         &self,
         name: Name,
         object: &Object,
-    ) -> Result<(), PublishError> {
+        condition: &Condition,
+    ) -> Result<Option<Version>, PublishError> {
+        let write = async {
+            let quoted = match condition {
+                Condition::IfMissing => return self.put(name, object, None).await,
+                Condition::IfVersion(version) => version,
+            };
+            match self.put(name, object, Some(quoted)).await? {
+                // Ceph compares with the bare tag. Where the condition does not hold, it does not
+                // hold for that either.
+                None => {
+                    let bare = quoted.trim_matches('"');
+                    self.put(name, object, Some(bare)).await
+                }
+                written => Ok(written),
+            }
+        };
+        self.in_time(write).await
+    }
+
+    /// One conditional `PutObject`: while the object has this ETag, or while there is none.
+    async fn put(
+        &self,
+        name: Name,
+        object: &Object,
+        etag: Option<&str>,
+    ) -> Result<Option<Version>, PublishError> {
         let encryption = match self.target.encryption {
             Encryption::Aes256 => Some(ServerSideEncryption::Aes256),
             Encryption::BucketDefault => None,
@@ -145,12 +173,14 @@ impl Bucket {
             .body(object.body.clone().into())
             .set_content_type(object.content_type.clone())
             .set_cache_control(object.cache_control.clone())
-            .set_server_side_encryption(encryption);
-        let write = async {
-            let answer = Box::pin(request.send()).await;
-            answer.map_err(|error| self.failure(Action::Write, name, error))
-        };
-        self.in_time(write).await.map(drop)
+            .set_server_side_encryption(encryption)
+            .set_if_match(etag.map(str::to_owned))
+            .set_if_none_match(etag.is_none().then(|| "*".to_owned()));
+        match Box::pin(request.send()).await {
+            Ok(answer) => Ok(Some(answer.e_tag().unwrap_or_default().to_owned())),
+            Err(error) if is_conflict(&error) => Ok(None),
+            Err(error) => Err(self.failure(Action::Write, name, error)),
+        }
     }
 
     async fn in_time<T>(

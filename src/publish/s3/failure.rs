@@ -9,7 +9,7 @@ use aws_sdk_s3::error::{ErrorMetadata, ProvideErrorMetadata, SdkError};
 use super::Bucket;
 use crate::publish::{
     error::{Action, PublishError},
-    plan::{Name, Standing},
+    object::{Name, Standing},
 };
 
 /// What an unsuccessful read says about the object; `None` when it says nothing.
@@ -20,6 +20,21 @@ pub(super) fn absent<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<Sta
         // Who may not list a bucket is told 403 for a missing key, as for a denied one.
         (403, code) if !code.is_some_and(is_about_credentials) => Some(Standing::Unreadable),
         _ => None,
+    }
+}
+
+/// Whether a conditional write was refused because its condition does not hold: S3 answers 412, 409
+/// when another write is under way, and 404 when the object to replace is gone.
+pub(super) fn is_conflict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    let status = error.raw_response().map(|it| it.status().as_u16());
+    match (status, error.code()) {
+        (Some(412), _) => true,
+        (Some(409), code) => matches!(
+            code,
+            None | Some("ConditionalRequestConflict" | "OperationAborted" | "PreconditionFailed")
+        ),
+        (Some(404), code) => code == Some("NoSuchKey"),
+        _ => false,
     }
 }
 

@@ -1,0 +1,50 @@
+//! How publishing to one target goes: for the operator, and for those who read back.
+
+use std::sync::Arc;
+
+use crate::{
+    config::settings::Target,
+    oidc::{Snapshot, Time},
+};
+
+/// How publishing to one target goes.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// The mirror.
+    pub mirror: String,
+    /// The URL of the target.
+    pub target: String,
+    /// What is published, and since when this process knows; `None` before the first success.
+    pub published: Option<Arc<Snapshot>>,
+    /// When the target was last found, or made, as it should be.
+    pub last_success: Option<Time>,
+    /// Why the last try failed, shortly; `None` when it succeeded.
+    pub failure: Option<&'static str>,
+    /// How often something was written.
+    pub writes: u64,
+    /// How often publishing failed.
+    pub failures: u64,
+    /// How often somebody else had changed a document.
+    pub drifts: u64,
+    /// Whether a document is now other than it should be, because it is left alone.
+    pub is_drifted: bool,
+    /// Whether the target takes a write whatever its condition says.
+    pub ignores_conditions: bool,
+}
+
+impl Progress {
+    pub(super) fn new(mirror: &str, target: &Target) -> Self {
+        Self {
+            mirror: mirror.to_owned(),
+            target: target.to_string(),
+            published: None,
+            last_success: None,
+            failure: None,
+            writes: 0,
+            failures: 0,
+            drifts: 0,
+            is_drifted: false,
+            ignores_conditions: false,
+        }
+    }
+}
