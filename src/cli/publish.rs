@@ -18,7 +18,7 @@ use crate::{
     publish::{
         Change, Name, PublishError, Publisher,
         diff::{self, Colour},
-        listed, log_findings,
+        listed, log_outcome,
     },
     upstream::CredentialError,
 };
@@ -108,7 +108,7 @@ impl Once {
             return Ok(());
         }
         let outcome = publisher.publish(snapshot).await?;
-        log_findings(&publisher.to_string(), &outcome.report);
+        log_outcome(&publisher.to_string(), &outcome);
         if outcome.report.left_alone {
             return Err(Failure::Drifted);
         }

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -97,6 +98,33 @@ impl Board {
 
     pub(super) fn ledgers(&self) -> impl Iterator<Item = &Ledger> {
         self.entries.values().map(|entry| &entry.ledger)
+    }
+
+    /// What tells this board from any that says otherwise which keys each publisher wants
+    /// published, or since when.
+    ///
+    /// It is in the bytes of the documents made from the board, and so in their ETags. That fences
+    /// off whoever is slow: he planned with an older board, maybe without a key that has come
+    /// back since, and finds the documents changed although they list the same keys.
+    pub(super) fn mark(&self) -> u64 {
+        let mut context = Context::new(&SHA256);
+        let mut add = |text: &str| {
+            context.update(&text.len().to_be_bytes());
+            context.update(text.as_bytes());
+        };
+        for (publisher, entry) in &self.entries {
+            add(publisher);
+            for record in entry.ledger.keys().iter().filter(|it| it.is_published()) {
+                add(record.key.kid().as_str());
+                add(&record.since.to_string());
+            }
+        }
+        let digest = context.finish();
+        let (first, _) = digest
+            .as_ref()
+            .split_first_chunk()
+            .expect("a digest has 32 bytes");
+        u64::from_be_bytes(*first)
     }
 
     pub(super) fn into_ledgers(self) -> BTreeMap<String, Ledger> {

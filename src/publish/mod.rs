@@ -23,6 +23,6 @@ pub use error::{Action, PublishError};
 pub use object::{Change, Name, Object, Standing};
 pub use plan::{Refusal, TurnReport};
 pub use progress::Progress;
-pub use reconcile::{listed, log_findings};
+pub use reconcile::{listed, log_outcome};
 pub use s3::SharedCredentialsProvider;
 pub use target::{Outcome, Publisher};

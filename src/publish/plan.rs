@@ -176,7 +176,7 @@ impl Job {
         let keys = Ledger::merge(board.ledgers())
             .map_err(|reject| Refusal::Contradiction(Report(&reject).to_string()))?
             .unwrap_or_else(|| self.snapshot.keys.clone());
-        let published = self.render(keys);
+        let published = self.render(keys, board.mark());
         let mut changes = self.changes(reads, rewrites_state.then_some(&board), &published);
         report.drifted = self.drifted(reads, &report.foreign_keys, &changes);
         if !report.drifted.is_empty() && upkeep.on_drift == OnDrift::Report && !has_news {
@@ -205,15 +205,12 @@ impl Job {
         }
     }
 
-    fn render(&self, keys: KeySet) -> Arc<Snapshot> {
-        if keys == self.snapshot.keys {
-            return Arc::clone(&self.snapshot);
-        }
+    fn render(&self, keys: KeySet, mark: u64) -> Arc<Snapshot> {
         let Duty {
             issuer, members, ..
         } = &*self.duty;
         let ledger = self.snapshot.ledger.clone();
-        Arc::new(Snapshot::render(issuer, keys, members, ledger))
+        Arc::new(Snapshot::render(issuer, keys, members, ledger).marked(mark))
     }
 
     /// What differs, in the order in which it is to be written.
@@ -295,13 +292,8 @@ fn unknown_keys(jwks: &Standing, board: &Board, mine: &Ledger) -> KeySet {
     let Ok((published, _)) = KeySet::parse(&object.body) else {
         return KeySet::default();
     };
-    let known: BTreeSet<_> = board
-        .ledgers()
-        .chain([mine])
-        .flat_map(Ledger::keys)
-        .map(|record| record.key.thumbprint())
-        .collect();
-    published.without(|key| known.contains(&key.thumbprint()))
+    let known = || board.ledgers().chain([mine]).flat_map(Ledger::keys);
+    published.without(|key| known().any(|record| record.key == *key))
 }
 
 fn text(value: &HeaderValue) -> String {

@@ -112,11 +112,7 @@ impl Course {
         self.report(&outcome.report);
         let target = &self.target;
         if outcome.ignores_conditions && !self.ignores_conditions {
-            warn!(
-                %target,
-                "this store takes every write, whatever its condition (If-Match) says: while several \
-                 publishers write at once, one may undo the other for some seconds"
-            );
+            log_ignored_conditions(target);
         }
         self.ignores_conditions = outcome.ignores_conditions;
         let documents = outcome.changes.iter().filter(|it| it.name != Name::State);
@@ -185,8 +181,25 @@ impl Course {
     }
 }
 
+/// Warns of a store without conditional writes.
+fn log_ignored_conditions(target: &str) {
+    warn!(
+        %target,
+        "this store takes every write, whatever its condition (If-Match) says: while several \
+         publishers write at once, one may undo the other for some seconds"
+    );
+}
+
+/// Logs what a single outcome means to the operator, who sees no other.
+pub fn log_outcome(target: &str, outcome: &Outcome) {
+    log_findings(target, &outcome.report);
+    if outcome.ignores_conditions {
+        log_ignored_conditions(target);
+    }
+}
+
 /// Logs what a turn found that somebody should look into.
-pub fn log_findings(target: &str, report: &TurnReport) {
+fn log_findings(target: &str, report: &TurnReport) {
     if report.state_lost {
         error!(
             %target,

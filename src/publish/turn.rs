@@ -182,3 +182,6 @@ impl Turn {
 
 /// The order of reading. The state is last: see [`Reads`].
 const READS: [Name; 3] = [Name::Jwks, Name::Discovery, Name::State];
+
+#[cfg(test)]
+mod tests;

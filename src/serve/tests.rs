@@ -17,7 +17,7 @@ use tokio::{
 use super::{Routes, connection::Shared, respond::respond};
 use crate::{
     config::settings::{Metadata, Serve},
-    oidc::{Issuer, KeySet, Snapshot},
+    oidc::{Issuer, KeySet, Ledger, Snapshot},
 };
 
 type Sender = watch::Sender<Option<Arc<Snapshot>>>;
@@ -30,7 +30,12 @@ fn metadata() -> Metadata {
 }
 
 fn snapshot(issuer: &Issuer) -> Arc<Snapshot> {
-    Arc::new(Snapshot::render(issuer, KeySet::default(), &[], true))
+    Arc::new(Snapshot::render(
+        issuer,
+        KeySet::default(),
+        &[],
+        Ledger::default(),
+    ))
 }
 
 /// Routes of the given issuers, each with a snapshot.

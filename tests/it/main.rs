@@ -15,5 +15,6 @@ mod relying_parties;
 mod relying_party;
 mod rotation;
 mod serving;
+mod sharing;
 mod shutdown;
 mod support;

@@ -19,6 +19,9 @@ impl Ledger {
                 .find(|it| it.key.kid() == old.key.kid())
             {
                 if known.key == old.key {
+                    if known.state == old.state {
+                        known.since = known.since.min(old.since);
+                    }
                     known.first_seen = known.first_seen.min(old.first_seen);
                     known.published_since = earliest(known.published_since, old.published_since);
                     known.public_since = earliest(known.public_since, old.public_since);

@@ -2,19 +2,18 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
     sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
 use tracing::subscriber::with_default;
 
-use super::super::{
-    Action, Change, Name, Object, PublishError, Publisher, Standing, reconcile::Course,
-};
-use crate::{
-    config::settings::{Metadata, Target},
-    oidc::{Issuer, KeySet, Snapshot},
+use super::{
+    super::{
+        Action, Change, Name, Object, Outcome, PublishError, Standing, TurnReport,
+        reconcile::Course,
+    },
+    sample::snapshot,
 };
 
 #[derive(Clone, Default)]
@@ -48,15 +47,6 @@ impl Lines {
     }
 }
 
-async fn publisher() -> Publisher {
-    let metadata = Metadata {
-        cache_control: http::HeaderValue::from_static("no-cache"),
-        jwks_content_type: http::HeaderValue::from_static("application/json"),
-    };
-    let target = Target::Directory(PathBuf::from("/srv"));
-    Publisher::open(&target, &metadata).await.unwrap()
-}
-
 fn change(found: Standing) -> Change {
     Change {
         name: Name::Jwks,
@@ -82,37 +72,94 @@ fn denied() -> PublishError {
     }
 }
 
-#[tokio::test]
-async fn each_change_of_state_is_one_line() {
-    let target = publisher().await;
-    let issuer = Issuer::parse("https://oidc.example.com").unwrap();
-    let snapshot = Arc::new(Snapshot::render(&issuer, KeySet::default(), &[], true));
-    let mut course = Course::default();
+fn outcome(changes: Vec<Change>, report: TurnReport) -> Outcome {
+    Outcome {
+        changes,
+        report,
+        published: snapshot("a", true),
+        ignores_conditions: false,
+    }
+}
+
+#[test]
+fn each_change_of_state_is_one_line() {
+    let mut course = Course::new("file:///srv".to_owned());
     let lines = Lines::default();
-    let published = |course: &mut Course, found: Option<Standing>| {
-        let changes: Vec<_> = found.map(change).into_iter().collect();
-        lines.of(|| course.published(&target, Arc::clone(&snapshot), &changes))
-    };
-    let failed = |course: &mut Course, error: PublishError| {
-        Lines::default().of(|| course.failed(&target, &error))
-    };
+    let quiet = || outcome(Vec::new(), TurnReport::default());
+    let mut note = |outcome: Result<Outcome, PublishError>| lines.of(|| course.note(&outcome));
 
-    let first = published(&mut course, Some(Standing::Missing));
-    let expected = r#"INFO published target=file:///srv changes="create openid/v1/jwks" keys=0"#;
-    assert_eq!(first, [expected]);
-    assert!(published(&mut course, None).is_empty());
-    // What cannot be read cannot be known to have changed.
-    assert!(published(&mut course, Some(Standing::Unreadable)).is_empty());
+    let created = outcome(vec![change(Standing::Missing)], TurnReport::default());
+    let expected = r#"INFO published target=file:///srv changes="create openid/v1/jwks" keys=1"#;
+    assert_eq!(note(Ok(created)), [expected]);
+    assert!(note(Ok(quiet())).is_empty());
 
-    assert!(failed(&mut course, timeout())[0].starts_with("WARN could not publish"));
-    assert!(failed(&mut course, timeout()).is_empty());
-    assert!(failed(&mut course, denied())[0].starts_with("ERROR could not publish"));
-    assert!(failed(&mut course, denied()).is_empty());
-    let healed = published(&mut course, None);
+    assert!(note(Err(timeout()))[0].starts_with("WARN could not publish"));
+    assert!(note(Err(timeout())).is_empty());
+    assert!(note(Err(denied()))[0].starts_with("ERROR could not publish"));
+    assert!(note(Err(denied())).is_empty());
     let expected = "INFO publishing works again target=file:///srv failures=4";
-    assert_eq!(healed, [expected]);
+    assert_eq!(note(Ok(quiet())), [expected]);
+}
 
-    let repaired = published(&mut course, Some(Standing::Missing));
-    assert_eq!(repaired.len(), 1);
-    assert!(repaired[0].starts_with("WARN published documents were changed by someone else"));
+#[test]
+fn what_somebody_must_look_into_is_said() {
+    let mut course = Course::new("file:///srv".to_owned());
+    let lines = Lines::default();
+    let mut note = |report: TurnReport| lines.of(|| course.note(&Ok(outcome(Vec::new(), report))));
+    let publishers = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+
+    let first = TurnReport {
+        publishers: publishers(&["one", "two"]),
+        ..TurnReport::default()
+    };
+    assert!(note(first.clone()).is_empty());
+    let joined = TurnReport {
+        publishers: publishers(&["one", "two", "x\n"]),
+        ..TurnReport::default()
+    };
+    let said = note(joined);
+    assert_eq!(said.len(), 1);
+    assert!(
+        said[0].starts_with("WARN a new publisher") && said[0].contains(r"x\n"),
+        "{said:?}"
+    );
+
+    let drifted = TurnReport {
+        drifted: vec![Name::Jwks],
+        ..first.clone()
+    };
+    for _ in 0..2 {
+        assert!(
+            note(drifted.clone())[0]
+                .contains("ERROR somebody else changed what is published; it is repaired")
+        );
+    }
+    let left_alone = TurnReport {
+        left_alone: true,
+        ..drifted
+    };
+    assert_eq!(note(left_alone.clone()).len(), 1);
+    assert!(note(left_alone).is_empty());
+    let taken = TurnReport {
+        name_taken: true,
+        ..first.clone()
+    };
+    assert!(note(taken.clone())[0].contains("a name of its own"));
+    assert!(note(taken).is_empty());
+    let lost = TurnReport {
+        state_lost: true,
+        ..first
+    };
+    assert!(note(lost)[0].contains(".oidc-mirror/state.json"));
+}
+
+#[test]
+fn a_store_that_heeds_no_condition_is_named_once() {
+    let mut course = Course::new("file:///srv".to_owned());
+    let lines = Lines::default();
+    let mut ignoring = outcome(Vec::new(), TurnReport::default());
+    ignoring.ignores_conditions = true;
+    let outcome = Ok(ignoring);
+    assert!(lines.of(|| course.note(&outcome))[0].starts_with("WARN this store takes every write"));
+    assert!(lines.of(|| course.note(&outcome)).is_empty());
 }

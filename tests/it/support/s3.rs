@@ -12,7 +12,10 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header::AUTHORIZATION};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{AUTHORIZATION, IF_MATCH},
+};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -87,6 +90,8 @@ pub(crate) enum Fault {
     Delay(Duration),
     /// The connection ends without an answer.
     Reset,
+    /// The request is carried out, and the connection ends without an answer.
+    ResetAfter,
     /// This status, with this error code; the message is a secret.
     Status(u16, &'static str),
 }
@@ -98,6 +103,17 @@ pub(crate) enum WrongRegion {
     Malformed,
     /// 301 `PermanentRedirect`, the right region in a header.
     Redirect,
+}
+
+/// What the store makes of `If-Match` and `If-None-Match`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Conditions {
+    /// What S3 does.
+    Heeded,
+    /// Nothing: every write succeeds, as with Garage.
+    Ignored,
+    /// Entity tags are compared without their quotes, as with Ceph.
+    Bare,
 }
 
 /// What the policy denies.
@@ -116,6 +132,7 @@ struct State {
     denied: Mutex<Vec<Denied>>,
     faults: Mutex<VecDeque<Fault>>,
     wrong_region: Mutex<WrongRegion>,
+    conditions: Mutex<Conditions>,
     log: watch::Sender<Vec<Recorded>>,
 }
 
@@ -158,6 +175,7 @@ impl S3Server {
             denied: Mutex::default(),
             faults: Mutex::default(),
             wrong_region: Mutex::new(WrongRegion::Redirect),
+            conditions: Mutex::new(Conditions::Heeded),
             log: watch::Sender::default(),
         });
         let (certificate, acceptor) = tls
@@ -196,9 +214,19 @@ impl S3Server {
         lock(&self.state.faults).extend(faults);
     }
 
+    /// Does nothing more to requests than they ask for.
+    pub(crate) fn forget_faults(&self) {
+        lock(&self.state.faults).clear();
+    }
+
     /// Answers requests for other regions so.
     pub(crate) fn answer_other_regions(&self, how: WrongRegion) {
         *lock(&self.state.wrong_region) = how;
+    }
+
+    /// Treats conditions so from now on.
+    pub(crate) fn treat_conditions(&self, how: Conditions) {
+        *lock(&self.state.conditions) = how;
     }
 
     /// The object at `key`.
@@ -290,11 +318,12 @@ async fn answer(
         });
     });
     let fault = lock(&state.faults).pop_front();
+    let resets = matches!(fault, Some(Fault::ResetAfter));
     match fault {
         Some(Fault::Delay(time)) => sleep(time).await,
         Some(Fault::Reset) => return Err(io::ErrorKind::ConnectionReset.into()),
         Some(Fault::Status(status, code)) => return Ok(error(status, code, "")),
-        None => {}
+        Some(Fault::ResetAfter) | None => {}
     }
     if path.split('/').nth(1) != Some(BUCKET) {
         return Ok(error(404, "NoSuchBucket", ""));
@@ -305,7 +334,18 @@ async fn answer(
         let how = *lock(&state.wrong_region);
         return Ok(elsewhere(how));
     }
-    Ok(service.call(request.map(Body::from)).await.unwrap())
+    // Only the bare form of a tag is understood there.
+    let is_quoted = |tag: &HeaderValue| tag.as_bytes().starts_with(b"\"");
+    if *lock(&state.conditions) == Conditions::Bare
+        && request.headers().get(IF_MATCH).is_some_and(is_quoted)
+    {
+        return Ok(error(412, "PreconditionFailed", ""));
+    }
+    let answer = service.call(request.map(Body::from)).await.unwrap();
+    if resets {
+        return Err(io::ErrorKind::ConnectionReset.into());
+    }
+    Ok(answer)
 }
 
 /// The region in the credential scope of a signed request.
@@ -423,9 +463,11 @@ impl S3 for Memory {
             cache_control: input.cache_control,
         };
         let written = etag(&object);
+        let ignores = *lock(&self.0.conditions) == Conditions::Ignored;
         let mut objects = lock(&self.0.objects);
-        let present = objects.get(&input.key).map(etag);
-        match (input.if_match, &present) {
+        let present = objects.get(&input.key).map(etag).filter(|_| !ignores);
+        let if_match = input.if_match.filter(|_| !ignores);
+        match (if_match, &present) {
             (Some(_), None) => return Err(s3_error!(NoSuchKey)),
             (Some(condition), Some(present)) if !matches(&condition, present) => {
                 return Err(s3_error!(PreconditionFailed));
