@@ -11,6 +11,8 @@
 //! One way. A stage knows what it receives and what it returns, nothing else; a failure on the way
 //! leaves the last good snapshot standing. `cli` puts the stages together.
 
+mod accept;
+mod alarm;
 mod backoff;
 mod cache_control;
 pub mod cli;

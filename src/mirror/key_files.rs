@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use tokio::io::AsyncReadExt as _;
 use tracing::{error, info};
 
-use super::alarm::{Alarm, Change};
 use crate::{
     Report,
+    alarm::{Alarm, Change},
     oidc::{KeySet, Listing, MAX_DOCUMENT_BYTES},
 };
 

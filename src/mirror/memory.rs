@@ -5,12 +5,11 @@ use std::{fs, path::PathBuf, time::Duration};
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
-use super::{
-    alarm::{Alarm, Change},
-    store::{DECISIONS, Decisions, StateDir, StateError, Store},
-};
+use super::store::{DECISIONS, Decisions, StateDir, StateError, Store};
 use crate::{
-    Report, clock,
+    Report,
+    alarm::{Alarm, Change},
+    clock,
     config::settings,
     oidc::{Ledger, Time},
 };

@@ -3,7 +3,6 @@
 //! The only place that knows the stages and their order. A failure on the way leaves the last good
 //! snapshot standing.
 
-mod alarm;
 mod key_files;
 mod memory;
 mod poll;

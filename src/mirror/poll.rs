@@ -8,14 +8,15 @@ use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    alarm::{Alarm, Change},
     key_files::KeyFile,
     memory::Memory,
     polled::Polled,
     status::{Status, Statuses},
 };
 use crate::{
-    Report, backoff, clock,
+    Report,
+    alarm::{Alarm, Change},
+    backoff, clock,
     config::settings::{self, OnIssuerMismatch},
     oidc::{Event, Kid, Ledger, Listing, Policy, Reject, Snapshot, State},
     upstream::{self, CredentialError},

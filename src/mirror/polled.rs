@@ -3,12 +3,10 @@
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::{
-    alarm::{Alarm, Change},
-    status::UpstreamStatus,
-};
+use super::status::UpstreamStatus;
 use crate::{
     Report,
+    alarm::{Alarm, Change},
     config::settings,
     oidc::LeftOut,
     upstream::{Answer, FetchError, Upstream},

@@ -56,6 +56,8 @@ impl Publisher {
         let mut progress = Progress::clone(&self.progress.borrow());
         match outcome {
             Ok(outcome) => {
+                self.published
+                    .send_replace(Some(Arc::clone(&outcome.published)));
                 progress.published = Some(Arc::clone(&outcome.published));
                 progress.last_success = Some(clock::now());
                 progress.failure = None;

@@ -30,6 +30,7 @@ pub struct Publisher {
     /// Whether the target heeds conditions; `None` before that was tried.
     heeds_conditions: Option<bool>,
     pub(super) progress: watch::Sender<Arc<Progress>>,
+    pub(super) published: watch::Sender<Option<Arc<Snapshot>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -100,12 +101,19 @@ impl Publisher {
             offered: None,
             heeds_conditions: None,
             progress: watch::Sender::new(Arc::new(Progress::new(&mirror.name, target))),
+            published: watch::Sender::new(None),
         })
     }
 
     /// The channel on which the progress appears.
     pub fn progress(&self) -> watch::Receiver<Arc<Progress>> {
         self.progress.subscribe()
+    }
+
+    /// The channel on which appears what the target was last found, or made, to hold: the keys of
+    /// all publishers.
+    pub fn published(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {
+        self.published.subscribe()
     }
 
     pub(super) fn reconcile_interval(&self) -> Duration {

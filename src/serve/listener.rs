@@ -18,7 +18,7 @@ use super::{
     connection::Shared,
     tls::{self, TlsError},
 };
-use crate::config::settings;
+use crate::{accept::is_peers_fault, config::settings};
 
 /// The bound sockets of a process.
 #[derive(Debug)]
@@ -141,17 +141,6 @@ impl Acceptor {
             .serve(stream, self.tls.as_ref(), self.stop)
             .await;
     }
-}
-
-/// Errors of `accept(2)` that belong to one connection, not to the listener.
-fn is_peers_fault(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
 }
 
 /// Why nothing can be served.

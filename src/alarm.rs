@@ -2,20 +2,20 @@
 
 /// Whether a trouble lasts.
 #[derive(Debug, Default)]
-pub(super) struct Alarm {
+pub(crate) struct Alarm {
     raised: bool,
 }
 
 /// What changed about a trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(crate) enum Change {
     Ended,
     Started,
 }
 
 impl Alarm {
     /// Notes whether the trouble is there now; tells whether that is news.
-    pub(super) fn set(&mut self, raised: bool) -> Option<Change> {
+    pub(crate) fn set(&mut self, raised: bool) -> Option<Change> {
         let change = match (self.raised, raised) {
             (false, true) => Some(Change::Started),
             (true, false) => Some(Change::Ended),
@@ -26,7 +26,7 @@ impl Alarm {
     }
 
     /// Whether the trouble was there when last noted.
-    pub(super) fn is_raised(&self) -> bool {
+    pub(crate) fn is_raised(&self) -> bool {
         self.raised
     }
 }
