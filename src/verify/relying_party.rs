@@ -52,6 +52,19 @@ impl RelyingParty {
         Ok(Self { issuer, client })
     }
 
+    /// The same relying party, trusting another issuer.
+    #[must_use]
+    pub fn trusting(&self, issuer: Issuer) -> Self {
+        Self {
+            issuer,
+            client: self.client.clone(),
+        }
+    }
+
+    pub(super) fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
     /// Verifies that `token` was signed by the issuer, for `audience`, and is valid at `now`.
     ///
     /// # Errors
@@ -95,16 +108,10 @@ impl RelyingParty {
     async fn read<T: DeserializeOwned>(&self, url: &str) -> Result<(T, Duration), VerifyError> {
         let start = Instant::now();
         let body = self.fetch(url).await?;
-        // Not the source error: it would quote the document.
-        let document = serde_json::from_slice(&body).map_err(|error| VerifyError::Document {
-            url: url.to_owned(),
-            line: error.line(),
-            column: error.column(),
-        })?;
-        Ok((document, start.elapsed()))
+        Ok((parse(url, &body)?, start.elapsed()))
     }
 
-    async fn fetch(&self, url: &str) -> Result<Vec<u8>, VerifyError> {
+    pub(super) async fn fetch(&self, url: &str) -> Result<Vec<u8>, VerifyError> {
         let failed = |source: reqwest::Error| VerifyError::Fetch {
             url: url.to_owned(),
             source: source.without_url(),
@@ -132,11 +139,21 @@ impl RelyingParty {
     }
 }
 
+/// Parses the document that was read at `url`.
+pub(super) fn parse<T: DeserializeOwned>(url: &str, body: &[u8]) -> Result<T, VerifyError> {
+    // Not the source error: it would quote the document.
+    serde_json::from_slice(body).map_err(|error| VerifyError::Document {
+        url: url.to_owned(),
+        line: error.line(),
+        column: error.column(),
+    })
+}
+
 /// What is read of a discovery document.
 #[derive(Deserialize)]
-struct Discovery {
-    issuer: String,
-    jwks_uri: String,
+pub(super) struct Discovery {
+    pub(super) issuer: String,
+    pub(super) jwks_uri: String,
 }
 
 impl Discovery {
