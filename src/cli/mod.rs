@@ -5,6 +5,7 @@ mod check;
 pub mod demo;
 mod exit;
 mod logging;
+mod observe;
 mod publish;
 mod publisher;
 mod run;

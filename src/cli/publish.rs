@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use thiserror::Error;
 use tracing::{error, info};
 
-use super::{Exit, publisher, runtime};
+use super::{Exit, observe::Readers, publisher, runtime};
 use crate::{
     Report,
     config::settings::{self, Settings},
@@ -48,6 +48,7 @@ pub(super) fn execute(settings: Settings, dry_run: bool) -> Exit {
         let once = Once {
             publisher: publisher::name(&settings),
             state_dir,
+            readers: Readers::default(),
             dry_run,
         };
         let mirrors = settings.mirrors.iter();
@@ -64,6 +65,7 @@ pub(super) fn execute(settings: Settings, dry_run: bool) -> Exit {
 struct Once {
     publisher: String,
     state_dir: Option<StateDir>,
+    readers: Readers,
     dry_run: bool,
 }
 
@@ -80,12 +82,23 @@ impl Once {
             Err(failure) => return vec![fail(failure)],
         };
         let targets = settings.targets.iter();
-        join_all(targets.map(|target| self.publish_to(target, settings, &snapshot)))
-            .await
-            .into_iter()
-            .filter_map(Result::err)
-            .map(fail)
-            .collect()
+        let outcomes =
+            join_all(targets.map(|target| self.publish_to(target, settings, &snapshot))).await;
+        let (mut failures, mut changed) = (Vec::new(), Vec::new());
+        for outcome in outcomes {
+            match outcome {
+                Ok(published) => changed.extend(published),
+                Err(failure) => failures.push(fail(failure)),
+            }
+        }
+        if self.reads_back(settings) && !changed.is_empty() {
+            self.readers.confirm(settings, &changed).await;
+        }
+        failures
+    }
+
+    fn reads_back(&self, settings: &settings::Mirror) -> bool {
+        settings.upkeep.read_back && !self.dry_run
     }
 
     async fn snapshot(&self, settings: &settings::Mirror) -> Result<Arc<Snapshot>, Failure> {
@@ -93,19 +106,26 @@ impl Once {
             Some(state_dir) => Memory::open(settings, state_dir),
             None => Memory::volatile(settings, Ledger::default()),
         };
-        Ok(Mirror::open(settings.clone(), memory).await?.once().await?)
+        let mut mirror = Mirror::open(settings.clone(), memory).await?;
+        if self.reads_back(settings) {
+            // What the ledger says of a key depends on since when relying parties read it.
+            let keys = self.readers.public_keys(settings).await;
+            mirror.public().send_replace(keys);
+        }
+        Ok(mirror.once().await?)
     }
 
+    /// Publishes to one target; gives back what relying parties are to read if that is new.
     async fn publish_to(
         &self,
         target: &settings::Target,
         settings: &settings::Mirror,
         snapshot: &Arc<Snapshot>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Arc<Snapshot>>, Failure> {
         let mut publisher = Publisher::open(target, settings, &self.publisher).await?;
         if self.dry_run {
             show(target, &publisher.compare(snapshot).await?);
-            return Ok(());
+            return Ok(None);
         }
         let outcome = publisher.publish(snapshot).await?;
         log_outcome(&publisher.to_string(), &outcome);
@@ -118,7 +138,8 @@ impl Once {
         } else {
             info!(mirror, %target, keys, changes = listed(&outcome.changes), "published");
         }
-        Ok(())
+        let is_new = outcome.changes.iter().any(|it| it.name != Name::State);
+        Ok(is_new.then_some(outcome.published))
     }
 }
 

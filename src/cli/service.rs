@@ -10,14 +10,19 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Exit, publisher};
+use super::{
+    Exit,
+    observe::{self, Readers},
+    publisher,
+};
 use crate::{
     config::settings::{self, Settings},
     mirror::{Memory, Mirror, Snapshots, StateDir, StateError},
-    oidc::Ledger,
+    oidc::{Issuer, Ledger},
     publish::{PublishError, Publisher},
     serve::{Listener, Routes, ServeError},
     upstream::CredentialError,
+    verify::ReadBack,
 };
 
 /// Everything that was asked for, ready to start: files read, sockets bound, nothing sent yet.
@@ -25,6 +30,7 @@ use crate::{
 pub struct Service {
     mirrors: Vec<Mirror>,
     publishers: Vec<(Publisher, Snapshots)>,
+    read_backs: Vec<(Issuer, ReadBack)>,
     state_dir: Option<StateDir>,
     publisher: String,
     listener: Option<Listener>,
@@ -49,6 +55,7 @@ impl Service {
             publisher,
             mirrors: Vec::new(),
             publishers: Vec::new(),
+            read_backs: Vec::new(),
             listener,
             routes: Routes::default(),
         };
@@ -72,10 +79,17 @@ impl Service {
                 mirror: settings.name.clone(),
                 source,
             })?;
+        let mut publishers = Vec::with_capacity(settings.targets.len());
         for target in &settings.targets {
-            let publisher = Publisher::open(target, &settings, &self.publisher).await?;
-            self.publishers.push((publisher, mirror.snapshots()));
+            publishers.push(Publisher::open(target, &settings, &self.publisher).await?);
         }
+        let is_served = self.listener.is_some();
+        let read_back = observe::read_back(&settings, &mirror, is_served, publishers.iter());
+        let read_back = read_back.map(|it| (settings.issuer.clone(), it));
+        self.read_backs.extend(read_back);
+        let publishers = publishers.into_iter();
+        self.publishers
+            .extend(publishers.map(|it| (it, mirror.snapshots())));
         self.routes
             .add(&settings.issuer, &settings.metadata, mirror.snapshots());
         self.mirrors.push(mirror);
@@ -114,6 +128,10 @@ impl Service {
         }
         for (publisher, snapshots) in self.publishers {
             background.spawn(publisher.run(snapshots));
+        }
+        let readers = Readers::default();
+        for (issuer, read_back) in self.read_backs {
+            background.spawn(readers.clone().run(issuer, read_back));
         }
         for mirror in self.mirrors {
             background.spawn(mirror.run());
