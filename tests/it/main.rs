@@ -11,6 +11,7 @@ mod outage;
 mod outage_service;
 mod packaging;
 mod publishing;
+mod read_back;
 mod relying_parties;
 mod relying_party;
 mod rotation;
