@@ -12,6 +12,7 @@
 //! leaves the last good snapshot standing. `cli` puts the stages together.
 
 mod accept;
+pub mod admin;
 mod alarm;
 mod backoff;
 mod cache_control;

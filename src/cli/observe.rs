@@ -1,4 +1,5 @@
-//! What watches over the mirrors of a process: reading back what they give out.
+//! What watches over the mirrors of a process: reading back what they give out, and what the
+//! operator sees of them.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -10,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     Report,
+    admin::View,
     config::settings,
     mirror::Mirror,
     oidc::{Issuer, Kid, Snapshot},
@@ -101,21 +103,31 @@ impl Readers {
     }
 }
 
-/// What reads back the documents of `mirror`, unless that is not wanted: from where they are
-/// served, if they are, and from each target, a directory among them, which a web server serves.
-pub(super) fn read_back<'a>(
+/// What the operator sees of `mirror`, and what reads its documents back, unless that is not
+/// wanted: from where they are served, if they are, and from each target, a directory among them,
+/// which a web server serves.
+pub(super) fn watch(
     settings: &settings::Mirror,
     mirror: &Mirror,
     is_served: bool,
-    publishers: impl Iterator<Item = &'a Publisher>,
-) -> Option<ReadBack> {
+    publishers: &[Publisher],
+) -> (View, Option<ReadBack>) {
     let served = is_served.then(|| mirror.snapshots());
-    let given_out = served
-        .into_iter()
-        .chain(publishers.map(Publisher::published));
-    let given_out: Vec<_> = given_out.collect();
+    let published = publishers.iter().map(Publisher::published);
+    let given_out: Vec<_> = served.into_iter().chain(published).collect();
     let is_wanted = settings.upkeep.read_back && !given_out.is_empty();
-    is_wanted.then(|| ReadBack::new(settings, given_out, mirror.public()))
+    let read_back = is_wanted.then(|| ReadBack::new(settings, given_out, mirror.public()));
+    let view = View {
+        name: settings.name.clone(),
+        issuer: settings.issuer.as_str().to_owned(),
+        max_age: settings.metadata.max_age(),
+        keys: settings.keys.clone(),
+        statuses: mirror.statuses(),
+        snapshots: mirror.snapshots(),
+        progress: publishers.iter().map(Publisher::progress).collect(),
+        read_back: read_back.as_ref().map(ReadBack::statuses),
+    };
+    (view, read_back)
 }
 
 /// How long a job waits for the public keys before it publishes.

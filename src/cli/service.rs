@@ -16,6 +16,7 @@ use super::{
     publisher,
 };
 use crate::{
+    admin::{Admin, AdminError, Views},
     config::settings::{self, Settings},
     mirror::{Memory, Mirror, Snapshots, StateDir, StateError},
     oidc::{Issuer, Ledger},
@@ -35,6 +36,8 @@ pub struct Service {
     publisher: String,
     listener: Option<Listener>,
     routes: Routes,
+    admin: Option<Admin>,
+    views: Views,
 }
 
 impl Service {
@@ -49,6 +52,10 @@ impl Service {
             Some(serve) => Some(Listener::bind(serve).await?),
             None => None,
         };
+        let admin = match settings.admin {
+            Some(admin) => Some(Admin::bind(admin).await?),
+            None => None,
+        };
         let state_dir = settings.state_dir.as_deref().map(StateDir::open);
         let mut service = Self {
             state_dir: state_dir.transpose()?,
@@ -58,6 +65,8 @@ impl Service {
             read_backs: Vec::new(),
             listener,
             routes: Routes::default(),
+            admin,
+            views: Views::default(),
         };
         for settings in settings.mirrors {
             service.add(settings).await?;
@@ -84,7 +93,8 @@ impl Service {
             publishers.push(Publisher::open(target, &settings, &self.publisher).await?);
         }
         let is_served = self.listener.is_some();
-        let read_back = observe::read_back(&settings, &mirror, is_served, publishers.iter());
+        let (view, read_back) = observe::watch(&settings, &mirror, is_served, &publishers);
+        self.views.mirrors.push(view);
         let read_back = read_back.map(|it| (settings.issuer.clone(), it));
         self.read_backs.extend(read_back);
         let publishers = publishers.into_iter();
@@ -104,6 +114,11 @@ impl Service {
             .unwrap_or_default()
     }
 
+    /// The address at which the operator asks, with its real port where 0 was asked for.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(Admin::address)
+    }
+
     /// Mirrors, serves and publishes until `shutdown`, then finishes the requests in flight.
     ///
     /// # Errors
@@ -115,11 +130,18 @@ impl Service {
             let protocol = if is_plain { "http" } else { "https" };
             info!(%address, protocol, "serving");
         }
+        if let Some(address) = self.admin_address() {
+            info!(%address, "answering the operator");
+        }
         let (stop, stopped) = watch::channel(false);
         let snapshots: Vec<_> = self.mirrors.iter().map(Mirror::snapshots).collect();
         let mut tasks = JoinSet::new();
         if let Some(listener) = self.listener {
             tasks.spawn(listener.run(Arc::new(self.routes), stopped));
+        }
+        if let Some(admin) = self.admin {
+            let views = watch::Sender::new(Arc::new(self.views)).subscribe();
+            tasks.spawn(admin.run(views, stop.subscribe()));
         }
         let mut background = JoinSet::new();
         background.spawn(announce(snapshots));
@@ -196,6 +218,9 @@ fn notify(state: &[NotifyState<'_>]) {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// The operator cannot ask.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// The credentials of a mirror cannot be used.
     #[error("mirror {mirror:?} has no usable credentials")]
     Credentials {
@@ -224,11 +249,13 @@ impl From<&StartError> for Exit {
                 // Another process may give the address back.
                 Self::Failed
             }
+            StartError::Admin(error) if error.may_pass() => Self::Failed,
             // Another process may end.
             StartError::State(_) => Self::Failed,
-            StartError::Credentials { .. } | StartError::Publish(_) | StartError::Serve(_) => {
-                Self::Configuration
-            }
+            StartError::Admin(_)
+            | StartError::Credentials { .. }
+            | StartError::Publish(_)
+            | StartError::Serve(_) => Self::Configuration,
         }
     }
 }

@@ -41,33 +41,49 @@ fn stages_do_not_know_each_other() {
         (
             "oidc/",
             &[
-                "config", "upstream", "mirror", "serve", "publish", "verify", "demo", "cli",
+                "config", "upstream", "mirror", "serve", "publish", "verify", "admin", "demo",
+                "cli",
             ][..],
         ),
         (
             "config/",
             &[
-                "upstream", "mirror", "serve", "publish", "verify", "demo", "cli",
+                "upstream", "mirror", "serve", "publish", "verify", "admin", "demo", "cli",
             ],
         ),
         (
             "upstream/",
-            &["mirror", "serve", "publish", "verify", "demo", "cli"],
+            &[
+                "mirror", "serve", "publish", "verify", "admin", "demo", "cli",
+            ],
         ),
         (
             "serve/",
-            &["upstream", "mirror", "publish", "verify", "demo", "cli"],
+            &[
+                "upstream", "mirror", "publish", "verify", "admin", "demo", "cli",
+            ],
         ),
         (
             "publish/",
-            &["upstream", "mirror", "serve", "verify", "demo", "cli"],
+            &[
+                "upstream", "mirror", "serve", "verify", "admin", "demo", "cli",
+            ],
         ),
-        ("mirror/", &["serve", "publish", "verify", "demo", "cli"]),
+        (
+            "mirror/",
+            &["serve", "publish", "verify", "admin", "demo", "cli"],
+        ),
         (
             "verify/",
-            &["upstream", "mirror", "serve", "publish", "demo", "cli"],
+            &[
+                "upstream", "mirror", "serve", "publish", "admin", "demo", "cli",
+            ],
         ),
-        ("demo/", &["upstream", "mirror", "serve", "publish", "cli"]),
+        ("admin/", &["upstream", "serve", "demo", "cli"]),
+        (
+            "demo/",
+            &["upstream", "mirror", "serve", "publish", "admin", "cli"],
+        ),
     ] {
         for (file, code) in production_code() {
             for other in others.iter().filter(|_| file.starts_with(room)) {
@@ -88,8 +104,9 @@ fn each_library_has_one_home() {
         ("aws_smithy_http_client", &["publish/s3/"]),
         ("reqwest", &["upstream/", "verify/"]),
         ("kube_client", &["upstream/"]),
-        ("hyper", &["serve/", "demo/"]),
-        ("hyper_util", &["serve/", "demo/"]),
+        ("hyper", &["serve/", "admin/", "demo/"]),
+        ("hyper_util", &["serve/", "admin/", "demo/"]),
+        ("prometheus_client", &["admin/"]),
         ("rcgen", &["demo/"]),
         ("jsonwebtoken", &["demo/", "verify/"]),
         ("toml", &["config/", "cli/"]),

@@ -116,12 +116,14 @@ impl Plan {
         }
         let service = Service::bind(settings).await.unwrap();
         let addresses = service.addresses();
+        let admin = service.admin_address();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(service.run(async {
             _ = stopped.await;
         }));
         Running {
             addresses,
+            admin,
             stop,
             task,
             plan: self,
@@ -184,6 +186,7 @@ impl Plan {
 /// A running service; its tasks end with the test.
 pub(crate) struct Running {
     pub(crate) addresses: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), TaskDied>>,
     plan: Plan,
@@ -192,6 +195,11 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn address(&self) -> SocketAddr {
         self.addresses[0]
+    }
+
+    /// Where the operator asks: with the setting `admin.listen=127.0.0.1:0`.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin.unwrap()
     }
 
     pub(crate) fn plan(&self) -> &Plan {

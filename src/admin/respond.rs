@@ -1,0 +1,103 @@
+//! One request, one response: GET and HEAD of a few paths.
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+};
+use http_body_util::Full;
+
+use super::{KeysAnswer, Views, metrics, ready};
+use crate::oidc::Time;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    Keys,
+    Live,
+    Metrics,
+    Ready { verbose: bool },
+}
+
+impl Question {
+    /// What `request` asks; its body is never read.
+    ///
+    /// # Errors
+    ///
+    /// The answer, when it asks nothing that is known here.
+    pub(super) fn of<B>(request: &Request<B>) -> Result<Self, Response<Full<Bytes>>> {
+        let question = match request.uri().path() {
+            "/keys" => Self::Keys,
+            "/livez" => Self::Live,
+            "/metrics" => Self::Metrics,
+            "/readyz" => Self::Ready {
+                verbose: request.uri().query().is_some_and(asks_for_all),
+            },
+            _ => return Err(text(StatusCode::NOT_FOUND, NO_SUCH_PATH)),
+        };
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Ok(question);
+        }
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        Err(response)
+    }
+
+    /// The answer as of `now`. Takes its time when there are many mirrors.
+    pub(super) fn answer(self, views: &Views, now: Time) -> Response<Full<Bytes>> {
+        match self {
+            Self::Keys => match serde_json::to_vec(&KeysAnswer::from(views)) {
+                Ok(body) => response(StatusCode::OK, "application/json", body),
+                Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, FAULT),
+            },
+            Self::Live => text(StatusCode::OK, "ok\n"),
+            Self::Metrics => match metrics::render(views, now) {
+                Ok(body) => response(StatusCode::OK, metrics::CONTENT_TYPE, body),
+                Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, FAULT),
+            },
+            Self::Ready { verbose } => {
+                let (is_ready, body) = ready::render(views, verbose, now);
+                let status = if is_ready {
+                    StatusCode::OK
+                } else {
+                    StatusCode::SERVICE_UNAVAILABLE
+                };
+                text(status, body)
+            }
+        }
+    }
+}
+
+fn asks_for_all(query: &str) -> bool {
+    query
+        .split('&')
+        .any(|part| part == "verbose" || part.starts_with("verbose="))
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    response(status, "text/plain; charset=utf-8", body)
+}
+
+fn response(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Answers when a background thread died.
+pub(super) fn fault() -> Response<Full<Bytes>> {
+    text(StatusCode::INTERNAL_SERVER_ERROR, FAULT)
+}
+
+const FAULT: &str = "this is a bug, please report it\n";
+const NO_SUCH_PATH: &str = "no such path; there are /keys, /livez, /metrics and /readyz\n";
