@@ -104,6 +104,11 @@ impl Plan {
 
     /// Starts the service in this process, polling much faster than an operator may ask for.
     pub(crate) async fn start(self) -> Running {
+        self.start_with(|_| ()).await
+    }
+
+    /// As [`Self::start`], after changing what cannot be written in a configuration.
+    pub(crate) async fn start_with(self, change: impl FnOnce(&mut Settings)) -> Running {
         self.write_certificate();
         let overrides: Vec<_> = self
             .settings
@@ -114,6 +119,7 @@ impl Plan {
         for mirror in &mut settings.mirrors {
             mirror.poll_interval = POLL_INTERVAL;
         }
+        change(&mut settings);
         let service = Service::bind(settings).await.unwrap();
         let addresses = service.addresses();
         let admin = service.admin_address();
