@@ -64,7 +64,7 @@ enum Command {
 }
 
 /// What to mirror: a file, or the few settings of a one-line use.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct Selection {
     /// The configuration file; flags override what it says
     #[arg(long, short, value_name = "FILE", env = "OIDC_MIRROR_CONFIG")]
@@ -102,7 +102,7 @@ pub(super) struct Selection {
 }
 
 /// Where to serve.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct Listening {
     /// Address to serve on, once for each, such as 0.0.0.0:443
     #[arg(
@@ -147,7 +147,7 @@ impl Cli {
             Command::Run {
                 selection,
                 listening,
-            } => with(selection.load(Some(listening)), run::execute),
+            } => run::execute(|| selection.clone().load(Some(listening.clone()))),
         }
     }
 }

@@ -16,8 +16,8 @@ use tokio::time::sleep;
 use url::Url;
 
 use super::{
-    Exit, runtime,
-    service::{Service, StartError, TaskDied},
+    Exit, StartError, runtime,
+    service::{Service, TaskDied},
 };
 use crate::{
     Report,

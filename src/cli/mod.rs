@@ -11,6 +11,9 @@ mod publisher;
 mod run;
 mod runtime;
 pub mod service;
+mod start_error;
+mod work;
 
 pub use arguments::Cli;
 pub use exit::Exit;
+pub use start_error::StartError;

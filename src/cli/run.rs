@@ -1,29 +1,50 @@
 //! `run`: serve, and publish to the targets, until told to stop.
 
-use std::io;
+use std::{convert::Infallible, io};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{error, warn};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, oneshot},
+};
+use tracing::{error, info, warn};
 
-use super::{Exit, runtime, service::Service};
-use crate::{Report, config::settings::Settings};
+use super::{
+    Exit, runtime,
+    service::{Reloaded, Service},
+};
+use crate::{
+    Report,
+    config::{ConfigError, settings::Settings},
+};
 
-pub(super) fn execute(settings: Settings) -> Exit {
-    if settings.serve.is_none()
-        && settings
-            .mirrors
-            .iter()
-            .all(|mirror| mirror.targets.is_empty())
-    {
-        error!(
-            "there is nothing to do: say where to serve (--listen) or where to publish to (--to)"
-        );
-        return Exit::Configuration;
+/// Runs with what `load` gives, and with what it gives again on SIGHUP.
+pub(super) fn execute(load: impl Fn() -> Result<Settings, ConfigError>) -> Exit {
+    match load_useful(&load) {
+        Ok(settings) => runtime::block_on(run(settings, || load_useful(&load))),
+        Err(error) => {
+            error!(error = %Report(&error), "the configuration cannot be used");
+            Exit::Configuration
+        }
     }
-    runtime::block_on(run(settings))
 }
 
-async fn run(settings: Settings) -> Exit {
+fn load_useful(load: impl Fn() -> Result<Settings, ConfigError>) -> Result<Settings, ConfigError> {
+    let settings = load()?;
+    let publishes = settings
+        .mirrors
+        .iter()
+        .any(|mirror| !mirror.targets.is_empty());
+    if settings.serve.is_some() || publishes {
+        Ok(settings)
+    } else {
+        Err(ConfigError::Together(
+            "there is nothing to do: say where to serve (--listen) or where to publish to (--to)"
+                .to_owned(),
+        ))
+    }
+}
+
+async fn run(settings: Settings, load: impl Fn() -> Result<Settings, ConfigError>) -> Exit {
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
         Err(error) => {
@@ -38,20 +59,22 @@ async fn run(settings: Settings) -> Exit {
             return Exit::from(&error);
         }
     };
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let mut running = std::pin::pin!(service.run(async { _ = stopped.await }));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (reload, reloads) = mpsc::channel(1);
+    let mut running = std::pin::pin!(service.run_reloading(async { _ = stopped.await }, reloads));
     let ended = tokio::select! {
         ended = &mut running => ended,
-        () = signals.next() => {
+        () = signals.end.next() => {
             drop(stop);
             tokio::select! {
                 ended = running => ended,
-                () = signals.next() => {
+                () = signals.end.next() => {
                     warn!("ended at once by a second signal");
                     return Exit::Failed;
                 }
             }
         }
+        never = pass_on(&mut signals.hang_up, load, reload) => match never {},
     };
     match ended {
         Ok(()) => Exit::Done,
@@ -62,8 +85,29 @@ async fn run(settings: Settings) -> Exit {
     }
 }
 
-/// SIGINT and SIGTERM.
+/// Loads the configuration again on each SIGHUP.
+async fn pass_on(
+    hang_up: &mut Signal,
+    load: impl Fn() -> Result<Settings, ConfigError>,
+    reload: mpsc::Sender<Reloaded>,
+) -> Infallible {
+    while hang_up.recv().await.is_some() {
+        info!("reading the configuration again");
+        // When nobody takes it the process is ending.
+        if reload.send(load()).await.is_err() {
+            break;
+        }
+    }
+    std::future::pending().await
+}
+
 struct Signals {
+    end: End,
+    hang_up: Signal,
+}
+
+/// SIGINT and SIGTERM.
+struct End {
     interrupt: Signal,
     terminate: Signal,
 }
@@ -71,11 +115,16 @@ struct Signals {
 impl Signals {
     fn new() -> io::Result<Self> {
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
+            end: End {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+            },
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
+}
 
+impl End {
     async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

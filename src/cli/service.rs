@@ -1,44 +1,41 @@
 //! The assembly: mirrors, publishers and listeners of one process.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use sd_notify::NotifyState;
 use thiserror::Error;
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::{JoinError, JoinSet},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
-    Exit,
-    observe::{self, Readers},
+    StartError,
+    observe::Readers,
     publisher,
+    work::{Channels, Host, Known, Work},
 };
 use crate::{
-    admin::{Admin, AdminError, Views},
-    config::settings::{self, Settings},
-    mirror::{Memory, Mirror, Snapshots, StateDir, StateError},
-    oidc::{Issuer, Ledger},
-    publish::{PublishError, Publisher},
-    serve::{Listener, Routes, ServeError},
-    upstream::CredentialError,
-    verify::ReadBack,
+    Report,
+    admin::{Admin, Views},
+    config::{ConfigError, settings::Settings},
+    mirror::{Snapshots, StateDir},
+    serve::Listener,
 };
 
 /// Everything that was asked for, ready to start: files read, sockets bound, nothing sent yet.
 #[derive(Debug)]
 pub struct Service {
-    mirrors: Vec<Mirror>,
-    publishers: Vec<(Publisher, Snapshots)>,
-    read_backs: Vec<(Issuer, ReadBack)>,
-    state_dir: Option<StateDir>,
-    publisher: String,
+    settings: Settings,
+    host: Host,
+    work: Work,
     listener: Option<Listener>,
-    routes: Routes,
     admin: Option<Admin>,
-    views: Views,
 }
+
+/// A configuration that was read again, as good or bad as it is.
+pub type Reloaded = Result<Settings, ConfigError>;
 
 impl Service {
     /// Reads credentials and certificates and binds the sockets.
@@ -47,9 +44,8 @@ impl Service {
     ///
     /// [`StartError`] at the first thing that cannot be had.
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
-        let publisher = publisher::name(&settings);
-        let listener = match settings.serve {
-            Some(serve) => Some(Listener::bind(serve).await?),
+        let listener = match &settings.serve {
+            Some(serve) => Some(Listener::bind(serve.clone()).await?),
             None => None,
         };
         let admin = match settings.admin {
@@ -57,53 +53,19 @@ impl Service {
             None => None,
         };
         let state_dir = settings.state_dir.as_deref().map(StateDir::open);
-        let mut service = Self {
-            state_dir: state_dir.transpose()?,
-            publisher,
-            mirrors: Vec::new(),
-            publishers: Vec::new(),
-            read_backs: Vec::new(),
+        let host = Host {
+            publisher: publisher::name(&settings),
+            state_dir: state_dir.transpose()?.map(Arc::new),
+            readers: Readers::default(),
+        };
+        let mirrors = settings.mirrors.clone();
+        Ok(Self {
+            work: Work::open(mirrors, listener.is_some(), &host, Known::default()).await?,
+            settings,
+            host,
             listener,
-            routes: Routes::default(),
             admin,
-            views: Views::default(),
-        };
-        for settings in settings.mirrors {
-            service.add(settings).await?;
-        }
-        Ok(service)
-    }
-
-    async fn add(&mut self, settings: settings::Mirror) -> Result<(), StartError> {
-        for warning in settings.issuer.warnings() {
-            warn!(mirror = settings.name, issuer = %settings.issuer, "{warning}");
-        }
-        let memory = match &self.state_dir {
-            Some(directory) => Memory::open(&settings, directory),
-            None => Memory::volatile(&settings, Ledger::default()),
-        };
-        let mirror = Mirror::open(settings.clone(), memory)
-            .await
-            .map_err(|source| StartError::Credentials {
-                mirror: settings.name.clone(),
-                source,
-            })?;
-        let mut publishers = Vec::with_capacity(settings.targets.len());
-        for target in &settings.targets {
-            publishers.push(Publisher::open(target, &settings, &self.publisher).await?);
-        }
-        let is_served = self.listener.is_some();
-        let (view, read_back) = observe::watch(&settings, &mirror, is_served, &publishers);
-        self.views.mirrors.push(view);
-        let read_back = read_back.map(|it| (settings.issuer.clone(), it));
-        self.read_backs.extend(read_back);
-        let publishers = publishers.into_iter();
-        self.publishers
-            .extend(publishers.map(|it| (it, mirror.snapshots())));
-        self.routes
-            .add(&settings.issuer, &settings.metadata, mirror.snapshots());
-        self.mirrors.push(mirror);
-        Ok(())
+        })
     }
 
     /// The addresses served on, with real ports where 0 was asked for.
@@ -125,49 +87,186 @@ impl Service {
     ///
     /// [`TaskDied`] when a part that should live as long as the process ended.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), TaskDied> {
-        for address in self.addresses() {
-            let is_plain = self.listener.as_ref().is_some_and(Listener::is_plain);
-            let protocol = if is_plain { "http" } else { "https" };
-            info!(%address, protocol, "serving");
-        }
+        let (_nobody, reloads) = mpsc::channel(1);
+        self.run_reloading(shutdown, reloads).await
+    }
+
+    /// As [`run`](Self::run), and takes each configuration that comes on `reloads`, or keeps the
+    /// present one.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_reloading(
+        self,
+        shutdown: impl Future<Output = ()>,
+        mut reloads: mpsc::Receiver<Reloaded>,
+    ) -> Result<(), TaskDied> {
         if let Some(address) = self.admin_address() {
             info!(%address, "answering the operator");
         }
-        let (stop, stopped) = watch::channel(false);
-        let snapshots: Vec<_> = self.mirrors.iter().map(Mirror::snapshots).collect();
-        let mut tasks = JoinSet::new();
-        if let Some(listener) = self.listener {
-            tasks.spawn(listener.run(Arc::new(self.routes), stopped));
-        }
-        if let Some(admin) = self.admin {
-            let views = watch::Sender::new(Arc::new(self.views)).subscribe();
-            tasks.spawn(admin.run(views, stop.subscribe()));
-        }
-        let mut background = JoinSet::new();
-        background.spawn(announce(snapshots));
-        if let Some(directory) = self.state_dir {
-            background.spawn(directory.watch());
-        }
-        for (publisher, snapshots) in self.publishers {
-            background.spawn(publisher.run(snapshots));
-        }
-        let readers = Readers::default();
-        for (issuer, read_back) in self.read_backs {
-            background.spawn(readers.clone().run(issuer, read_back));
-        }
-        for mirror in self.mirrors {
-            background.spawn(mirror.run());
-        }
-        tokio::select! {
-            () = shutdown => {}
-            died = first_death(&mut tasks, &mut background) => return Err(died),
+        let mut running = self.start();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                died = running.first_death() => return Err(died),
+                Some(reloaded) = reloads.recv() => running.reload(reloaded).await,
+            }
         }
         info!("stopping");
         notify(&[NotifyState::Stopping]);
+        running.stop().await
+    }
+
+    fn start(self) -> Running {
+        let mut running = Running {
+            settings: self.settings,
+            host: self.host,
+            views: watch::Sender::default(),
+            channels: Channels::default(),
+            work: JoinSet::new(),
+            fronts: JoinSet::new(),
+            front: None,
+            others: JoinSet::new(),
+            stop: watch::Sender::new(false),
+        };
+        if let Some(admin) = self.admin {
+            let views = running.views.subscribe();
+            let stopped = running.stop.subscribe();
+            running.fronts.spawn(admin.run(views, stopped));
+        }
+        if let Some(directory) = running.host.state_dir.clone() {
+            running.others.spawn(async move { directory.watch().await });
+        }
+        running.set(self.work, self.listener);
+        let snapshots = running.channels.snapshots.clone();
+        running.others.spawn(announce(snapshots));
+        running
+    }
+}
+
+/// A service that runs, and what it takes to change it.
+struct Running {
+    settings: Settings,
+    host: Host,
+    views: watch::Sender<Arc<Views>>,
+    channels: Channels,
+    /// The tasks of the present configuration; they may be cut at any moment.
+    work: JoinSet<()>,
+    /// What answers requests: what is in flight when it is stopped is finished.
+    fronts: JoinSet<()>,
+    front: Option<Front>,
+    /// What lives as long as the process, and may be cut.
+    others: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+/// The listener of the present configuration.
+struct Front {
+    listener: Listener,
+    stop: watch::Sender<bool>,
+}
+
+impl Running {
+    /// Puts these in the place of what was done before, which finishes what it has begun.
+    fn set(&mut self, mut work: Work, listener: Option<Listener>) {
+        let routes = Arc::new(std::mem::take(&mut work.routes));
+        let views = std::mem::take(&mut work.views);
+        self.views.send_replace(Arc::new(views));
+        self.channels = std::mem::take(&mut work.channels);
+        self.work = work.start(&self.host.readers);
+        let before = self.front.take();
+        if let Some(listener) = listener {
+            let stop = watch::Sender::new(false);
+            let front = listener.clone().run(routes, stop.subscribe());
+            self.fronts.spawn(front);
+            self.front = Some(Front { listener, stop });
+        }
+        // Another one accepts already on the same sockets, so that nobody is refused.
+        if let Some(before) = before {
+            before.stop.send_replace(true);
+        }
+        for (address, protocol) in self.front.iter().flat_map(Front::addresses) {
+            info!(%address, protocol, "serving");
+        }
+    }
+
+    /// Waits for a task that should not have ended.
+    async fn first_death(&mut self) -> TaskDied {
+        loop {
+            let ended = tokio::select! {
+                Some(ended) = self.work.join_next() => ended,
+                Some(ended) = self.others.join_next() => ended,
+                Some(ended) = self.fronts.join_next() => match ended {
+                    // Its place was taken, and its connections have ended.
+                    Ok(()) => continue,
+                    died => died,
+                },
+                else => return TaskDied { source: None },
+            };
+            return TaskDied {
+                source: ended.err(),
+            };
+        }
+    }
+
+    /// Takes a new configuration, or says why not.
+    async fn reload(&mut self, reloaded: Reloaded) {
+        notify(&[NotifyState::Reloading]);
+        let outcome = match reloaded {
+            Ok(settings) => {
+                let applied = self.apply(settings).await;
+                applied.map_err(|error| Report(&error).to_string())
+            }
+            Err(error) => Err(Report(&error).to_string()),
+        };
+        match outcome {
+            Ok(()) => info!("the new configuration is in use"),
+            Err(error) => error!(
+                error,
+                "the new configuration is refused; the present one stays"
+            ),
+        }
+        notify(&[NotifyState::Ready]);
+    }
+
+    async fn apply(&mut self, settings: Settings) -> Result<(), StartError> {
+        let fixed = |settings: &Settings| {
+            let admin = settings.admin.map(|admin| admin.listen);
+            (
+                settings.state_dir.clone(),
+                settings.publisher.clone(),
+                admin,
+            )
+        };
+        if fixed(&settings) != fixed(&self.settings) {
+            return Err(StartError::NeedsRestart("state-dir, publisher or admin"));
+        }
+        // Everything that can fail comes before anything is changed.
+        let present = self.front.as_ref().map(|front| &front.listener);
+        let listener = match &settings.serve {
+            Some(serve) => Some(Listener::bind_beside(serve.clone(), present).await?),
+            None => None,
+        };
+        let mirrors = settings.mirrors.clone();
+        let known = self.channels.known();
+        let work = Work::open(mirrors, listener.is_some(), &self.host, known).await?;
+        self.settings = settings;
+        self.set(work, listener);
+        Ok(())
+    }
+
+    async fn stop(mut self) -> Result<(), TaskDied> {
         // Publishing and polling may be cut at any moment; requests in flight may not.
-        background.shutdown().await;
-        stop.send_replace(true);
-        while let Some(ended) = tasks.join_next().await {
+        self.work.shutdown().await;
+        self.others.shutdown().await;
+        self.stop.send_replace(true);
+        // With it goes its share of the sockets, so that nobody connects in vain.
+        if let Some(front) = self.front.take() {
+            front.stop.send_replace(true);
+        }
+        while let Some(ended) = self.fronts.join_next().await {
             ended.map_err(|source| TaskDied {
                 source: Some(source),
             })?;
@@ -176,15 +275,14 @@ impl Service {
     }
 }
 
-/// Waits for a task that should not have ended.
-async fn first_death(tasks: &mut JoinSet<()>, background: &mut JoinSet<()>) -> TaskDied {
-    let ended = tokio::select! {
-        Some(ended) = tasks.join_next() => ended,
-        Some(ended) = background.join_next() => ended,
-        else => return TaskDied { source: None },
-    };
-    TaskDied {
-        source: ended.err(),
+impl Front {
+    fn addresses(&self) -> impl Iterator<Item = (SocketAddr, &'static str)> {
+        let is_plain = self.listener.is_plain();
+        let protocol = if is_plain { "http" } else { "https" };
+        let addresses = self.listener.addresses();
+        addresses
+            .into_iter()
+            .map(move |address| (address, protocol))
     }
 }
 
@@ -194,9 +292,9 @@ async fn announce(snapshots: Vec<Snapshots>) {
         "waiting for the first answer of the API servers",
     )]);
     for mut snapshots in snapshots {
-        // A closed channel means that the process is ending.
+        // The channel is closed when the configuration was replaced, which is announced by itself.
         if snapshots.wait_for(Option::is_some).await.is_err() {
-            return;
+            return std::future::pending().await;
         }
     }
     info!("every mirror has its documents");
@@ -210,53 +308,7 @@ async fn announce(snapshots: Vec<Snapshots>) {
 /// Does nothing where no service manager listens.
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        warn!(%error, "could not notify the service manager");
-    }
-}
-
-/// Why the service did not start.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The operator cannot ask.
-    #[error(transparent)]
-    Admin(#[from] AdminError),
-    /// The credentials of a mirror cannot be used.
-    #[error("mirror {mirror:?} has no usable credentials")]
-    Credentials {
-        /// The mirror.
-        mirror: String,
-        /// Why not.
-        source: CredentialError,
-    },
-    /// A target cannot be used.
-    #[error(transparent)]
-    Publish(#[from] PublishError),
-    /// Nothing can be served.
-    #[error(transparent)]
-    Serve(#[from] ServeError),
-    /// The state directory cannot be used.
-    #[error(transparent)]
-    State(#[from] StateError),
-}
-
-impl From<&StartError> for Exit {
-    fn from(error: &StartError) -> Self {
-        match error {
-            StartError::Serve(ServeError::Bind { source, .. })
-                if source.kind() != io::ErrorKind::PermissionDenied =>
-            {
-                // Another process may give the address back.
-                Self::Failed
-            }
-            StartError::Admin(error) if error.may_pass() => Self::Failed,
-            // Another process may end.
-            StartError::State(_) => Self::Failed,
-            StartError::Admin(_)
-            | StartError::Credentials { .. }
-            | StartError::Publish(_)
-            | StartError::Serve(_) => Self::Configuration,
-        }
+        warn!(%error, "could not tell the service manager how it goes");
     }
 }
 

@@ -158,7 +158,7 @@ fn load(mirror: &str, store: &Store) -> Ledger {
 
 impl StateDir {
     /// Tells the mirrors when the operator has decided something, for ever.
-    pub async fn watch(self) {
+    pub async fn watch(&self) {
         let path = self.root().join(DECISIONS);
         let mut seen = changed_at(path.clone()).await;
         loop {

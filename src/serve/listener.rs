@@ -20,10 +20,11 @@ use super::{
 };
 use crate::{accept::is_peers_fault, config::settings};
 
-/// The bound sockets of a process.
-#[derive(Debug)]
+/// The bound sockets of a process, and how to answer on them.
+#[derive(Clone, Debug)]
 pub struct Listener {
-    sockets: Vec<TcpListener>,
+    /// By the address that was asked for.
+    sockets: Vec<(SocketAddr, Arc<TcpListener>)>,
     tls: Option<Arc<ServerConfig>>,
     settings: settings::Serve,
 }
@@ -35,14 +36,34 @@ impl Listener {
     ///
     /// [`ServeError`] when the certificate is unusable or an address is not to be had.
     pub async fn bind(settings: settings::Serve) -> Result<Self, ServeError> {
+        Self::bind_beside(settings, None).await
+    }
+
+    /// As [`bind`](Self::bind), sharing the sockets that `present` has for the same addresses, so
+    /// that one takes over from the other without anybody being refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind); `present` is as it was.
+    pub async fn bind_beside(
+        settings: settings::Serve,
+        present: Option<&Self>,
+    ) -> Result<Self, ServeError> {
         let tls = settings.tls.as_ref().map(tls::load).transpose()?;
         let mut sockets = Vec::with_capacity(settings.listen.len());
         for address in &settings.listen {
-            let socket = TcpListener::bind(address).await;
-            sockets.push(socket.map_err(|source| ServeError::Bind {
-                address: *address,
-                source,
-            })?);
+            let mut shared = present.iter().flat_map(|present| &present.sockets);
+            let socket = match shared.find(|(shared, _)| shared == address) {
+                Some((_, socket)) => Arc::clone(socket),
+                None => {
+                    let bound = TcpListener::bind(address).await;
+                    Arc::new(bound.map_err(|source| ServeError::Bind {
+                        address: *address,
+                        source,
+                    })?)
+                }
+            };
+            sockets.push((*address, socket));
         }
         Ok(Self {
             sockets,
@@ -55,7 +76,7 @@ impl Listener {
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.sockets
             .iter()
-            .filter_map(|socket| socket.local_addr().ok())
+            .filter_map(|(_, socket)| socket.local_addr().ok())
             .collect()
     }
 
@@ -76,7 +97,7 @@ impl Listener {
         let accepting = self
             .sockets
             .into_iter()
-            .map(|socket| acceptor.clone().accept(socket));
+            .map(|(_, socket)| acceptor.clone().accept(socket));
         let connections = futures_util::future::join_all(accepting).await;
         let ended = connections.into_iter().map(JoinSet::join_all);
         if timeout(grace, futures_util::future::join_all(ended))
@@ -101,7 +122,7 @@ struct Acceptor {
 
 impl Acceptor {
     /// Accepts until told to stop; gives back the connections that are still open.
-    async fn accept(mut self, socket: TcpListener) -> JoinSet<()> {
+    async fn accept(mut self, socket: Arc<TcpListener>) -> JoinSet<()> {
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {

@@ -1,22 +1,16 @@
 //! How the real binary starts and ends, as a service manager sees it.
 
-use std::{
-    io,
-    net::SocketAddr,
-    process::{ExitStatus, Stdio},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
-use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
-    net::{TcpStream, UnixDatagram},
-    process::{Child, ChildStderr, Command},
-    time::{Instant, timeout},
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::Instant,
 };
 
 use crate::support::{
     ApiServer, JWKS, Reply, p256,
+    process::Process,
     service::{Plan, asked, eventually},
 };
 
@@ -26,81 +20,6 @@ fn started() -> ApiServer {
     let server = ApiServer::start();
     server.set_keys(&[p256()]);
     server
-}
-
-/// A running `oidc-mirror run`, killed when dropped, and its service manager's socket.
-struct Process {
-    child: Child,
-    address: SocketAddr,
-    log: Lines<BufReader<ChildStderr>>,
-    notifications: UnixDatagram,
-    _directory: TempDir,
-}
-
-impl Process {
-    async fn run(plan: &Plan) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let socket = directory.path().join("notify");
-        let notifications = UnixDatagram::bind(&socket).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_oidc-mirror"))
-            .arg("run")
-            .args(plan.arguments())
-            .env_clear()
-            .env("NOTIFY_SOCKET", socket)
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line = timeout(LONG, log.next_line()).await.unwrap().unwrap();
-            let line = line.expect("it says where it serves before it ends");
-            if let Some((_, fields)) = line.split_once("serving address=") {
-                let address = fields.split(' ').next().unwrap();
-                break address.parse().unwrap();
-            }
-        };
-        Self {
-            child,
-            address,
-            log,
-            notifications,
-            _directory: directory,
-        }
-    }
-
-    /// The next notification, if one comes.
-    async fn notification(&self) -> String {
-        let mut text = vec![0; 4096];
-        let receiving = self.notifications.recv(&mut text);
-        let length = timeout(LONG, receiving).await.unwrap().unwrap();
-        text.truncate(length);
-        String::from_utf8(text).unwrap()
-    }
-
-    /// Waits for the notification of the service manager that has this line.
-    async fn notified(&self, line: &str) {
-        while !self.notification().await.lines().any(|it| it == line) {}
-    }
-
-    async fn terminate(&self) {
-        let kill = format!("kill -TERM {}", self.child.id().unwrap());
-        let killed = Command::new("sh").args(["-c", &kill]).status().await;
-        assert!(killed.unwrap().success());
-    }
-
-    /// Waits for the end; shows the log if it does not come.
-    async fn ended(&mut self) -> ExitStatus {
-        if let Ok(status) = timeout(LONG, self.child.wait()).await {
-            return status.unwrap();
-        }
-        self.child.start_kill().unwrap();
-        let mut log = String::new();
-        while let Ok(Some(line)) = self.log.next_line().await {
-            log += &line;
-        }
-        panic!("it did not end: {log}");
-    }
 }
 
 async fn request(stream: &mut (impl AsyncWriteExt + Unpin), part: &str) {
@@ -152,7 +71,7 @@ async fn it_is_ready_with_its_first_documents_and_says_when_it_stops() {
     let client = plan.client(process.address).build().unwrap();
     let answer = client.get(format!("{ISSUER}{JWKS}")).send().await.unwrap();
     assert_eq!(answer.status(), 200);
-    process.terminate().await;
+    process.signal("TERM").await;
     process.notified("STOPPING=1").await;
     assert!(process.ended().await.success());
 }
@@ -170,7 +89,7 @@ async fn it_ends_at_once_although_clients_stay_connected() {
     request(&mut kept_alive, &get).await;
     read_answer(&mut kept_alive).await;
     let start = Instant::now();
-    process.terminate().await;
+    process.signal("TERM").await;
     assert!(process.ended().await.success());
     // The grace period and the idle timeout are longer.
     assert!(start.elapsed() < Duration::from_secs(5));
@@ -185,7 +104,7 @@ async fn a_request_in_flight_is_answered_before_the_end() {
     let mut stream = plan.connect(process.address).await;
     request(&mut stream, &format!("GET {JWKS} HTTP/1.1\r\nhost: ")).await;
     is_read_by_peer(stream.get_ref().0).await;
-    process.terminate().await;
+    process.signal("TERM").await;
     eventually("no connection is accepted any more", async || {
         TcpStream::connect(process.address).await.err()
     })
@@ -207,13 +126,10 @@ async fn a_second_signal_ends_it_without_waiting_for_clients() {
     let mut stream = plan.connect(process.address).await;
     request(&mut stream, "GET / HTTP/1.1\r\n").await;
     is_read_by_peer(stream.get_ref().0).await;
-    process.terminate().await;
+    process.signal("TERM").await;
     process.notified("STOPPING=1").await;
     let start = Instant::now();
-    process.terminate().await;
+    process.signal("TERM").await;
     assert_eq!(process.ended().await.code(), Some(1));
     assert!(start.elapsed() < Duration::from_secs(5));
 }
-
-/// Far longer than anything that goes well takes.
-const LONG: Duration = Duration::from_secs(20);

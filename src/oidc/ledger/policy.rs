@@ -61,9 +61,11 @@ impl Policy {
     ///
     /// A ledger that is stored at least this often counts the absence of its keys exactly.
     pub fn longest_gap(&self) -> Duration {
-        self.retain_keys / GAPS_OF_RETENTION
+        (self.retain_keys / GAPS_OF_RETENTION).max(SHORTEST_GAP)
     }
 }
 
 /// With a retention of a day, a job that runs every hour counts exactly.
 const GAPS_OF_RETENTION: u32 = 24;
+/// No round takes longer to come, unless it is a job's.
+const SHORTEST_GAP: Duration = Duration::from_secs(60);

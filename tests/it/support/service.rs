@@ -1,6 +1,13 @@
 //! The whole service, set up by settings as on a command line, and clients of it.
 
-use std::{collections::BTreeSet, fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::ETAG};
@@ -28,6 +35,7 @@ pub(crate) struct Plan {
     directory: TempDir,
     hosts: BTreeSet<String>,
     mirrors: usize,
+    file: Option<PathBuf>,
     settings: Vec<String>,
 }
 
@@ -48,6 +56,7 @@ impl Plan {
             directory: tempfile::tempdir().unwrap(),
             hosts: BTreeSet::from([STRANGER.to_owned()]),
             mirrors: 0,
+            file: None,
             settings: vec![r#"serve.listen=["127.0.0.1:0"]"#.to_owned()],
         }
     }
@@ -62,7 +71,9 @@ impl Plan {
         let (ca_file, token_file) = (path("ca.crt"), path("token"));
         let authorities = servers.iter().map(|it| fs::read(it.ca_file()).unwrap());
         fs::write(&ca_file, authorities.collect::<Vec<_>>().concat()).unwrap();
-        fs::copy(servers[0].token_file(), &token_file).unwrap();
+        if let Some(server) = servers.first() {
+            fs::copy(server.token_file(), &token_file).unwrap();
+        }
         let upstreams: Vec<_> = servers.iter().map(|it| it.url()).collect();
         let upstreams = serde_json::to_string(&upstreams).unwrap();
         for setting in [
@@ -92,14 +103,23 @@ impl Plan {
         self.settings.push(setting);
     }
 
+    /// Takes everything about mirrors from this file, and only how to serve from the plan.
+    pub(crate) fn configured_by(mut self, file: &Path) -> Self {
+        self.settings.retain(|it| it.starts_with("serve."));
+        self.file = Some(file.to_owned());
+        self
+    }
+
     /// The arguments of `oidc-mirror run`, whose files are there from now on.
     pub(crate) fn arguments(&self) -> Vec<String> {
         self.write_certificate();
+        let file = self.file.iter();
+        let file = file.flat_map(|it| ["--config".to_owned(), it.display().to_string()]);
         let sets = self
             .settings
             .iter()
             .flat_map(|it| ["--set".to_owned(), it.clone()]);
-        sets.collect()
+        file.chain(sets).collect()
     }
 
     /// Starts the service in this process, polling much faster than an operator may ask for.
