@@ -21,7 +21,7 @@ use crate::{
     admin::{Admin, Views},
     config::{ConfigError, settings::Settings},
     mirror::{Snapshots, StateDir},
-    serve::Listener,
+    serve::{Ends, Listener, Routes},
 };
 
 /// Everything that was asked for, ready to start: files read, sockets bound, nothing sent yet.
@@ -123,6 +123,7 @@ impl Service {
         let mut running = Running {
             settings: self.settings,
             host: self.host,
+            routes: watch::Sender::default(),
             views: watch::Sender::default(),
             channels: Channels::default(),
             work: JoinSet::new(),
@@ -150,6 +151,7 @@ impl Service {
 struct Running {
     settings: Settings,
     host: Host,
+    routes: watch::Sender<Arc<Routes>>,
     views: watch::Sender<Arc<Views>>,
     channels: Channels,
     /// The tasks of the present configuration; they may be cut at any moment.
@@ -165,27 +167,35 @@ struct Running {
 /// The listener of the present configuration.
 struct Front {
     listener: Listener,
-    stop: watch::Sender<bool>,
+    handed_over: watch::Sender<bool>,
 }
 
 impl Running {
     /// Puts these in the place of what was done before, which finishes what it has begun.
     fn set(&mut self, mut work: Work, listener: Option<Listener>) {
-        let routes = Arc::new(std::mem::take(&mut work.routes));
+        let routes = std::mem::take(&mut work.routes);
+        self.routes.send_replace(Arc::new(routes));
         let views = std::mem::take(&mut work.views);
         self.views.send_replace(Arc::new(views));
         self.channels = std::mem::take(&mut work.channels);
         self.work = work.start(&self.host.readers);
         let before = self.front.take();
         if let Some(listener) = listener {
-            let stop = watch::Sender::new(false);
-            let front = listener.clone().run(routes, stop.subscribe());
+            let handed_over = watch::Sender::new(false);
+            let ends = Ends {
+                handed_over: handed_over.subscribe(),
+                stop: self.stop.subscribe(),
+            };
+            let front = listener.clone().run(self.routes.subscribe(), ends);
             self.fronts.spawn(front);
-            self.front = Some(Front { listener, stop });
+            self.front = Some(Front {
+                listener,
+                handed_over,
+            });
         }
         // Another one accepts already on the same sockets, so that nobody is refused.
         if let Some(before) = before {
-            before.stop.send_replace(true);
+            before.handed_over.send_replace(true);
         }
         for (address, protocol) in self.front.iter().flat_map(Front::addresses) {
             info!(%address, protocol, "serving");
@@ -263,9 +273,7 @@ impl Running {
         self.others.shutdown().await;
         self.stop.send_replace(true);
         // With it goes its share of the sockets, so that nobody connects in vain.
-        if let Some(front) = self.front.take() {
-            front.stop.send_replace(true);
-        }
+        self.front = None;
         while let Some(ended) = self.fronts.join_next().await {
             ended.map_err(|source| TaskDied {
                 source: Some(source),

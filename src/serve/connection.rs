@@ -22,7 +22,7 @@ use crate::{Report, config::settings};
 /// What every connection of a listener shares.
 #[derive(Debug)]
 pub(super) struct Shared {
-    routes: Arc<Routes>,
+    routes: watch::Receiver<Arc<Routes>>,
     http: auto::Builder<TokioExecutor>,
     handshake_timeout: Duration,
     header_timeout: Duration,
@@ -30,7 +30,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(routes: Arc<Routes>, settings: &settings::Serve) -> Self {
+    pub(super) fn new(routes: watch::Receiver<Arc<Routes>>, settings: &settings::Serve) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
         // Without a timer hyper's timeouts do nothing.
         http.http1()
@@ -82,10 +82,8 @@ impl Shared {
         let (active, mut activity) = watch::channel(());
         let service = service_fn(|request: Request<Incoming>| {
             active.send_replace(());
-            std::future::ready(Ok::<_, std::convert::Infallible>(respond(
-                &self.routes,
-                &request,
-            )))
+            let response = respond(&self.routes.borrow(), &request);
+            std::future::ready(Ok::<_, std::convert::Infallible>(response))
         });
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
         // Until its first request a peer has as long as for a head, then as long as it may idle.

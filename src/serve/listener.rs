@@ -85,14 +85,14 @@ impl Listener {
         self.tls.is_none()
     }
 
-    /// Serves until `stop` becomes true, then lets requests in flight finish.
-    pub async fn run(self, routes: Arc<Routes>, stop: watch::Receiver<bool>) {
+    /// Serves what `routes` holds at each moment until one of `ends` comes.
+    pub async fn run(self, routes: watch::Receiver<Arc<Routes>>, ends: Ends) {
         let grace = self.settings.shutdown_grace;
         let acceptor = Acceptor {
             shared: Arc::new(Shared::new(routes, &self.settings)),
             tls: self.tls.map(TlsAcceptor::from),
             permits: Arc::new(Semaphore::new(self.settings.max_connections)),
-            stop,
+            ends: ends.clone(),
         };
         let accepting = self
             .sockets
@@ -100,14 +100,37 @@ impl Listener {
             .map(|(_, socket)| acceptor.clone().accept(socket));
         let connections = futures_util::future::join_all(accepting).await;
         let ended = connections.into_iter().map(JoinSet::join_all);
-        if timeout(grace, futures_util::future::join_all(ended))
-            .await
-            .is_err()
-        {
+        let mut ended = std::pin::pin!(futures_util::future::join_all(ended));
+        let mut stop = ends.stop;
+        tokio::select! {
+            _ = &mut ended => return,
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+        if timeout(grace, ended).await.is_err() {
             warn!(
                 ?grace,
                 "connections were cut: they outlasted the grace period"
             );
+        }
+    }
+}
+
+/// The two ends of a listener.
+#[derive(Clone, Debug)]
+pub struct Ends {
+    /// When it becomes true another listener takes over: no more connections are accepted here,
+    /// and those that are open go on for as long as they would.
+    pub handed_over: watch::Receiver<bool>,
+    /// When it becomes true the process ends: requests in flight are finished.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Ends {
+    /// Waits for the first of them. When nobody can say so any more the process is ending.
+    async fn either(&mut self) {
+        tokio::select! {
+            _ = self.handed_over.wait_for(|end| *end) => {}
+            _ = self.stop.wait_for(|end| *end) => {}
         }
     }
 }
@@ -117,25 +140,25 @@ struct Acceptor {
     shared: Arc<Shared>,
     tls: Option<TlsAcceptor>,
     permits: Arc<Semaphore>,
-    stop: watch::Receiver<bool>,
+    ends: Ends,
 }
 
 impl Acceptor {
-    /// Accepts until told to stop; gives back the connections that are still open.
+    /// Accepts until told to end; gives back the connections that are still open.
     async fn accept(mut self, socket: Arc<TcpListener>) -> JoinSet<()> {
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
                 Some(_) = connections.join_next() => continue,
-                _ = self.stop.wait_for(|stop| *stop) => return connections,
+                () = self.ends.either() => return connections,
             };
             match accepted {
                 Ok((stream, _)) => {
                     // At the limit one accepted connection waits here and the others in the kernel.
                     let permit = tokio::select! {
                         permit = Arc::clone(&self.permits).acquire_owned() => permit,
-                        _ = self.stop.wait_for(|stop| *stop) => return connections,
+                        _ = self.ends.stop.wait_for(|stop| *stop) => return connections,
                     };
                     let connection = self.clone();
                     connections.spawn(async move {
@@ -159,7 +182,7 @@ impl Acceptor {
             debug!(%error, "a connection ended before it began");
         }
         self.shared
-            .serve(stream, self.tls.as_ref(), self.stop)
+            .serve(stream, self.tls.as_ref(), self.ends.stop)
             .await;
     }
 }

@@ -12,6 +12,6 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
-pub use listener::{Listener, ServeError};
+pub use listener::{Ends, Listener, ServeError};
 pub use routes::{Route, Routes};
 pub use tls::TlsError;

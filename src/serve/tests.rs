@@ -267,7 +267,8 @@ fn connect() -> (
         idle_timeout: IDLE_TIMEOUT,
         shutdown_grace: Duration::from_secs(10),
     };
-    let shared = Shared::new(Arc::new(routes), &settings);
+    let routes = watch::Sender::new(Arc::new(routes));
+    let shared = Shared::new(routes.subscribe(), &settings);
     let (client, server) = tokio::io::duplex(64 * 1024);
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(async move { shared.serve(server, None, stopped).await });

@@ -199,7 +199,10 @@ async fn a_request_in_flight_outlives_a_reload() {
     scene.write("cache-control = 'max-age=7'");
     process.signal("HUP").await;
     process.logged("is in use").await;
-    stream.write_all(b"oidc.example.com\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"oidc.example.com\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
     stream.flush().await.unwrap();
     let mut answer = String::new();
     _ = tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut answer).await;
