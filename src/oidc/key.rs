@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::key_set::find_private;
+use super::{Kid, key_set::find_private, kid::MAX_KID_BYTES};
 
 /// One public signing key with its `kid`. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,51 +254,6 @@ fn decode(text: &str) -> Result<Vec<u8>, Unfit> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| Unfit::Base64)
 }
 
-/// A key id: any string of 1 to 1024 bytes (KEP-740), so never a file name or metric label.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Kid(Arc<str>);
-
-impl Kid {
-    /// Keeps `text` as it is; `None` when it is empty or longer than a signer may make it.
-    pub fn parse(text: &str) -> Option<Self> {
-        (1..=MAX_KID_BYTES)
-            .contains(&text.len())
-            .then(|| Self(text.into()))
-    }
-
-    /// The id as the upstream wrote it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Stored as it is.
-impl Serialize for Kid {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Kid {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| D::Error::custom(Unfit::Kid))
-    }
-}
-
-/// For people and logs: control characters escaped, long ones cut.
-impl fmt::Display for Kid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for character in self.0.chars().take(KID_SHOWN_CHARS) {
-            write!(f, "{}", character.escape_debug())?;
-        }
-        if self.0.chars().nth(KID_SHOWN_CHARS).is_some() {
-            f.write_str("…")?;
-        }
-        Ok(())
-    }
-}
-
 /// A signature algorithm that may be published (RFC 7518 section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Algorithm {
@@ -456,9 +411,5 @@ pub enum Unfit {
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// RSA exponents that are published; larger ones are refused by Go's `crypto/rsa`.
 const RSA_EXPONENTS: std::ops::RangeInclusive<u32> = 3..=0x7FFF_FFFF;
-/// The longest kid that an external signer may choose (KEP-740).
-const MAX_KID_BYTES: usize = 1024;
-/// As much of a kid as messages show.
-const KID_SHOWN_CHARS: usize = 64;
 /// First byte of an uncompressed point (SEC 1 section 2.3.3).
 pub(super) const UNCOMPRESSED_POINT: u8 = 4;

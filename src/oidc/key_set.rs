@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::{
-    json,
-    key::{Key, Kid, LeftOut},
+    Kid, json,
+    key::{Key, LeftOut},
 };
 
 /// An ordered set of public keys with unique kids; may be empty only before anything was read.

@@ -1,5 +1,7 @@
 //! Tables of cases for the reader, laws for the machine.
 
+mod key_files;
+
 use aws_lc_rs::{
     rsa::KeySize,
     signature::{
@@ -40,7 +42,7 @@ fn encode(bytes: &[u8]) -> String {
 }
 
 /// A sound JWK named `kid`, with the members of `overrides` set, or removed where null.
-fn jwk(material: usize, kid: &str, overrides: &Value) -> Value {
+pub(super) fn jwk(material: usize, kid: &str, overrides: &Value) -> Value {
     let mut jwk = MATERIAL[material].clone();
     jwk["kid"] = json!(kid);
     for (name, value) in overrides.as_object().into_iter().flatten() {
@@ -60,7 +62,7 @@ fn parse(keys: &[Value]) -> Result<(KeySet, Vec<LeftOut>), Reject> {
     KeySet::parse(&jwks(keys))
 }
 
-fn set(kids: &[(usize, &str)]) -> KeySet {
+pub(super) fn set(kids: &[(usize, &str)]) -> KeySet {
     let keys: Vec<_> = kids
         .iter()
         .map(|(at, kid)| jwk(*at, kid, &json!({})))
@@ -68,11 +70,11 @@ fn set(kids: &[(usize, &str)]) -> KeySet {
     parse(&keys).unwrap().0
 }
 
-fn kids(set: &KeySet) -> Vec<&str> {
+pub(super) fn kids(set: &KeySet) -> Vec<&str> {
     set.keys().iter().map(|key| key.kid().as_str()).collect()
 }
 
-fn issuer() -> Issuer {
+pub(super) fn issuer() -> Issuer {
     Issuer::parse("https://oidc.example.com/prod").unwrap()
 }
 
@@ -281,7 +283,7 @@ fn the_discovery_document_is_rewritten() {
         ("claims_supported".to_owned(), json!(["sub"])),
         ("a".to_owned(), json!(1)),
     ];
-    let snapshot = Snapshot::render(&issuer(), keys, &members, true);
+    let snapshot = Snapshot::render(&issuer(), keys, &members, Ledger::default());
     assert_eq!(
         std::str::from_utf8(&snapshot.discovery.body).unwrap(),
         concat!(
@@ -293,47 +295,6 @@ fn the_discovery_document_is_rewritten() {
             r#""claims_supported":["sub"]}"#,
         )
     );
-}
-
-#[test]
-fn a_silent_upstream_keeps_its_keys() {
-    let ledger = Ledger::default();
-    let (ledger, events) = ledger.step(&[Some(set(&[(0, "a")])), None]).unwrap();
-    assert_eq!(events, [Event::Added(Kid::parse("a").unwrap())]);
-    assert!(!ledger.is_complete());
-    let (ledger, _) = ledger.step(&[None, Some(set(&[(1, "b")]))]).unwrap();
-    assert!(ledger.is_complete());
-    let (ledger, events) = ledger.step(&[None, None]).unwrap();
-    assert_eq!((kids(ledger.keys()), events.len()), (vec!["a", "b"], 0));
-}
-
-#[test]
-fn a_key_goes_only_when_no_upstream_lists_it() {
-    let (old, both, new) = (
-        set(&[(0, "old")]),
-        set(&[(1, "new"), (0, "old")]),
-        set(&[(1, "new")]),
-    );
-    let (ledger, _) = Ledger::default()
-        .step(&[Some(old.clone()), Some(old.clone())])
-        .unwrap();
-    let (ledger, _) = ledger.step(&[Some(both), Some(old.clone())]).unwrap();
-    assert_eq!(kids(ledger.keys()), ["new", "old"]);
-    let (ledger, events) = ledger.step(&[Some(new.clone()), Some(old)]).unwrap();
-    assert_eq!((kids(ledger.keys()), events), (vec!["new", "old"], vec![]));
-    let (ledger, events) = ledger.step(&[Some(new.clone()), Some(new)]).unwrap();
-    assert_eq!(kids(ledger.keys()), ["new"]);
-    assert_eq!(events, [Event::Removed(Kid::parse("old").unwrap())]);
-}
-
-#[test]
-fn contradicting_upstreams_change_nothing() {
-    let (ledger, _) = Ledger::default()
-        .step(&[Some(set(&[(1, "a")])), None])
-        .unwrap();
-    let error = ledger.step(&[None, Some(set(&[(4, "a")]))]).unwrap_err();
-    assert_eq!(error.reason(), "kid-conflict");
-    assert_eq!(kids(ledger.keys()), ["a"]);
 }
 
 /// Key sets of a few kids over a few keys: small, so that sets overlap and contradict.
@@ -378,37 +339,6 @@ fn any_jwk() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn the_order_of_upstreams_does_not_change_the_set(
-        sets in prop::collection::vec(prop::option::of(any_set()), 1..4).prop_shuffle(),
-    ) {
-        let mut reversed = sets.clone();
-        reversed.reverse();
-        let step = |round: &Round| Ledger::default().step(round).map(|(ledger, _)| ledger);
-        match (step(&sets), step(&reversed)) {
-            (Ok(one), Ok(other)) => {
-                let (mut one, mut other) = (kids(one.keys()), kids(other.keys()));
-                one.sort_unstable();
-                other.sort_unstable();
-                prop_assert_eq!(one, other);
-            }
-            (one, other) => prop_assert!(one.is_err() && other.is_err()),
-        }
-    }
-
-    #[test]
-    fn merging_twice_changes_nothing(sets in prop::collection::vec(prop::option::of(any_set()), 1..4)) {
-        if let Ok((ledger, _)) = Ledger::default().step(&sets) {
-            let (again, events) = ledger.step(&sets).unwrap();
-            prop_assert_eq!(&again, &ledger);
-            prop_assert_eq!(events, vec![]);
-            prop_assert_eq!(
-                Snapshot::render(&issuer(), again.keys().clone(), &[], true),
-                Snapshot::render(&issuer(), ledger.keys().clone(), &[], true)
-            );
-        }
-    }
-
-    #[test]
     fn what_is_rendered_parses_back_to_the_same(set in any_set()) {
         let (parsed, left_out) = KeySet::parse(&set.render()).unwrap();
         prop_assert_eq!(parsed.render(), set.render());
@@ -436,5 +366,39 @@ proptest! {
     fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         _ = KeySet::parse(&bytes);
         _ = upstream_issuer(&bytes);
+    }
+}
+
+#[test]
+fn the_thumbprint_is_that_of_the_standard() {
+    // RFC 7638 section 3.1.
+    let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+    let (keys, _) =
+        parse(&[json!({"kty": "RSA", "kid": "2011-04-29", "n": n, "e": "AQAB"})]).unwrap();
+    let key = &keys.keys()[0];
+    assert_eq!(
+        key.thumbprint(),
+        "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+    );
+    assert_eq!(key.kind(), "RSA-2048");
+    for name in ["2011-04-29", "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"] {
+        assert!(KeyName::parse(name).unwrap().names(key));
+    }
+    assert!(!KeyName::parse("2011-04-2").unwrap().names(key));
+}
+
+#[test]
+fn a_time_is_stored_as_people_write_it() {
+    for (millis, text) in [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1_795_478_400_123, "2026-11-24T00:00:00.123Z"),
+        (u64::MAX, "9999-12-31T23:59:59.999Z"),
+    ] {
+        let time = Time::after_epoch(std::time::Duration::from_millis(millis));
+        assert_eq!(time.to_string(), text);
+        assert_eq!(Time::try_from(text.to_owned()).unwrap(), time);
+    }
+    for text in ["", "yesterday", "2026-13-01T00:00:00Z"] {
+        assert!(Time::try_from(text.to_owned()).is_err());
     }
 }

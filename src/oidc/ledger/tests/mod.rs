@@ -1,0 +1,6 @@
+//! Tables of cases for the reader, laws for the machine.
+
+mod cases;
+mod laws;
+mod sample;
+mod stored;

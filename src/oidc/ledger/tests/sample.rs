@@ -1,0 +1,125 @@
+//! Rounds over a few keys.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::json;
+
+use crate::oidc::{
+    Admission, KeyName, KeySet, Ledger, Listing, Policy, Reject, State, Time, tests::jwk,
+};
+
+/// The keys of these kids, one letter each; a capital is another key of the same kid.
+pub(super) fn keys(kids: &str) -> KeySet {
+    let one = |kid: char| {
+        let material = match kid {
+            'a' => 1,
+            'b' => 2,
+            'c' => 3,
+            'd' => 0,
+            _ => 4,
+        };
+        jwk(material, &kid.to_lowercase().to_string(), &json!({}))
+    };
+    let keys: Vec<_> = kids.chars().map(one).collect();
+    let text = json!({ "keys": keys }).to_string();
+    KeySet::parse(text.as_bytes()).unwrap().0
+}
+
+/// One answer for each upstream, `None` for one that did not answer.
+pub(super) fn round(answers: &[Option<&str>]) -> Vec<Listing> {
+    let listing = |(at, answer): (usize, &Option<&str>)| Listing {
+        source: format!("https://10.0.0.{at}:6443/"),
+        is_file: false,
+        keys: answer.map(keys),
+    };
+    answers.iter().enumerate().map(listing).collect()
+}
+
+pub(super) fn file(kids: &str) -> Listing {
+    Listing {
+        source: "/etc/next.pub".to_owned(),
+        is_file: true,
+        keys: Some(keys(kids)),
+    }
+}
+
+pub(super) fn policy() -> Policy {
+    Policy {
+        retain_keys: Duration::from_hours(24),
+        admission: Admission::Auto,
+        pinned: BTreeSet::new(),
+        approved: BTreeSet::new(),
+        revoked: BTreeSet::new(),
+    }
+}
+
+pub(super) fn names(names: &[&str]) -> BTreeSet<KeyName> {
+    names
+        .iter()
+        .map(|name| KeyName::parse(name).unwrap())
+        .collect()
+}
+
+pub(super) fn minutes(minutes: u64) -> Time {
+    Time::after_epoch(Duration::from_mins(30_000_000 + minutes))
+}
+
+/// A ledger that is led through rounds an hour apart.
+pub(super) struct Story {
+    pub(super) ledger: Ledger,
+    pub(super) policy: Policy,
+    pub(super) hour: u64,
+}
+
+impl Story {
+    pub(super) fn new(policy: Policy) -> Self {
+        Self {
+            ledger: Ledger::default(),
+            policy,
+            hour: 0,
+        }
+    }
+
+    pub(super) fn now(&self) -> Time {
+        minutes(60 * self.hour)
+    }
+
+    /// One more round.
+    pub(super) fn round(&mut self, answers: &[Option<&str>]) -> &mut Self {
+        self.listings(&round(answers))
+    }
+
+    pub(super) fn listings(&mut self, round: &[Listing]) -> &mut Self {
+        self.ledger = self.try_listings(round).unwrap();
+        self.hour += 1;
+        self
+    }
+
+    pub(super) fn rounds(&mut self, count: u64, answers: &[Option<&str>]) -> &mut Self {
+        for _ in 0..count {
+            self.round(answers);
+        }
+        self
+    }
+
+    pub(super) fn try_listings(&self, round: &[Listing]) -> Result<Ledger, Reject> {
+        let stepped = self.ledger.step(round, &self.policy, self.now());
+        stepped.map(|(ledger, _)| ledger)
+    }
+
+    /// The kids that are published, in their order.
+    pub(super) fn published(&self) -> String {
+        published(&self.ledger)
+    }
+
+    pub(super) fn state(&self, kid: &str) -> Option<State> {
+        let mut records = self.ledger.keys().iter();
+        let record = records.find(|record| record.key.kid().as_str() == kid)?;
+        Some(record.state)
+    }
+}
+
+pub(super) fn published(ledger: &Ledger) -> String {
+    let keys = ledger.published().unwrap().unwrap_or_default();
+    keys.keys().iter().map(|key| key.kid().as_str()).collect()
+}
