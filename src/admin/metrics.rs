@@ -214,7 +214,7 @@ impl<'a> Families<'_, 'a> {
             "Whether the target holds what somebody else wrote, and it is left there.",
             drifted,
         )?;
-        let counted: [(_, _, fn(&Progress) -> u64); 3] = [
+        let counted: [(_, _, Count); 3] = [
             ("publish_writes", "How often something was written.", |it| {
                 it.writes
             }),
@@ -356,3 +356,6 @@ fn seconds(time: Time) -> f64 {
 
 /// As much of an entity tag as tells two key sets apart.
 const HASH_CHARS: usize = 12;
+
+/// What is counted at a target.
+type Count = fn(&Progress) -> u64;

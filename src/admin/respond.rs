@@ -25,7 +25,7 @@ impl Question {
     /// # Errors
     ///
     /// The answer, when it asks nothing that is known here.
-    pub(super) fn of<B>(request: &Request<B>) -> Result<Self, Response<Full<Bytes>>> {
+    pub(super) fn of<B>(request: &Request<B>) -> Result<Self, Box<Response<Full<Bytes>>>> {
         let question = match request.uri().path() {
             "/keys" => Self::Keys,
             "/livez" => Self::Live,
@@ -33,7 +33,7 @@ impl Question {
             "/readyz" => Self::Ready {
                 verbose: request.uri().query().is_some_and(asks_for_all),
             },
-            _ => return Err(text(StatusCode::NOT_FOUND, NO_SUCH_PATH)),
+            _ => return Err(text(StatusCode::NOT_FOUND, NO_SUCH_PATH).into()),
         };
         if matches!(*request.method(), Method::GET | Method::HEAD) {
             return Ok(question);
@@ -42,7 +42,7 @@ impl Question {
         response
             .headers_mut()
             .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        Err(response)
+        Err(response.into())
     }
 
     /// The answer as of `now`. Takes its time when there are many mirrors.

@@ -142,7 +142,7 @@ impl Cli {
             }
             Command::Demo(arguments) => demo::execute(arguments),
             Command::Publish { selection, dry_run } => with(selection.load(None), |settings| {
-                publish::execute(settings, dry_run)
+                publish::execute(&settings, dry_run)
             }),
             Command::Run {
                 selection,

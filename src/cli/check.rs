@@ -1,11 +1,16 @@
 //! `check`: what was understood of the configuration, for people.
 
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 use super::Exit;
 use crate::config::settings::{
-    Credentials, KeyPairFiles, Mirror, OnIssuerMismatch, Serve, Settings, Target,
+    Credentials, KeyPairFiles, Keys, Mirror, OnDrift, OnIssuerMismatch, Serve, Settings, Target,
+    Upkeep,
 };
+use crate::oidc::{Admission, Policy};
 
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 #[expect(clippy::needless_pass_by_value, reason = "as every subcommand")]
@@ -19,7 +24,24 @@ struct Summary<'a>(&'a Settings);
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { mirrors, serve, .. } = self.0;
+        let Settings {
+            state_dir,
+            publisher,
+            mirrors,
+            serve,
+            admin,
+        } = self.0;
+        let state_dir = state_dir.as_ref().map(|path| path.display().to_string());
+        let publisher = publisher.as_deref().unwrap_or("the name of this host");
+        for (name, value) in [
+            (
+                "state-dir",
+                state_dir.as_deref().unwrap_or("none: memory only"),
+            ),
+            ("publisher", publisher),
+        ] {
+            writeln!(f, "{name:<22}{value}")?;
+        }
         for mirror in mirrors {
             writeln!(f, "mirror {}", mirror.name)?;
             for (name, value) in mirror_rows(mirror) {
@@ -27,13 +49,17 @@ impl fmt::Display for Summary<'_> {
             }
         }
         match serve {
-            None => writeln!(f, "serve nothing"),
+            None => writeln!(f, "serve nothing")?,
             Some(serve) => {
                 writeln!(f, "serve")?;
-                serve_rows(serve)
-                    .iter()
-                    .try_for_each(|(name, value)| writeln!(f, "  {name:<20}{value}"))
+                for (name, value) in serve_rows(serve) {
+                    writeln!(f, "  {name:<20}{value}")?;
+                }
             }
+        }
+        match admin {
+            None => writeln!(f, "admin nothing"),
+            Some(admin) => writeln!(f, "admin\n  {:<20}{}", "listen", admin.listen),
         }
     }
 }
@@ -66,14 +92,8 @@ fn mirror_rows(mirror: &Mirror) -> Vec<Row> {
     }
     rows.extend([
         ("credentials", credentials(&mirror.credentials)),
-        (
-            "poll-interval",
-            humantime::format_duration(mirror.poll_interval).to_string(),
-        ),
-        (
-            "timeout",
-            humantime::format_duration(mirror.timeout).to_string(),
-        ),
+        ("poll-interval", shown_duration(mirror.poll_interval)),
+        ("timeout", shown_duration(mirror.timeout)),
         ("on-issuer-mismatch", mismatch.to_owned()),
         ("cache-control", shown(&mirror.metadata.cache_control)),
         (
@@ -87,6 +107,7 @@ fn mirror_rows(mirror: &Mirror) -> Vec<Row> {
             .iter()
             .map(|(name, value)| ("discovery member", format!("{name} = {value}"))),
     );
+    rows.extend(key_rows(&mirror.keys));
     rows.extend(
         mirror
             .targets
@@ -94,10 +115,56 @@ fn mirror_rows(mirror: &Mirror) -> Vec<Row> {
             .map(|target| ("target", target_row(target))),
     );
     if !mirror.targets.is_empty() {
-        let interval = humantime::format_duration(mirror.upkeep.reconcile_interval);
-        rows.push(("reconcile-interval", interval.to_string()));
+        rows.extend(upkeep_rows(mirror.upkeep));
     }
+    let read_back = if mirror.upkeep.read_back { "yes" } else { "no" };
+    rows.push(("read-back", read_back.to_owned()));
     rows
+}
+
+fn key_rows(keys: &Keys) -> Vec<Row> {
+    let Policy {
+        retain_keys,
+        admission,
+        pinned,
+        revoked,
+        ..
+    } = &keys.policy;
+    let admission = match admission {
+        Admission::Auto => "every key".to_owned(),
+        Admission::Hold => "new keys are held until they are approved".to_owned(),
+        Admission::Pinned => format!("only {} pinned", pinned.len()),
+    };
+    let mut rows = vec![
+        ("retain-keys", shown_duration(*retain_keys)),
+        ("admission", admission),
+    ];
+    rows.extend(keys.max_stale.map(|it| ("max-stale", shown_duration(it))));
+    rows.extend(revoked.iter().map(|name| ("revoked key", name.to_string())));
+    let files = keys.extra_files.iter();
+    rows.extend(files.map(|path| ("extra keys", path.display().to_string())));
+    let cache = shown_duration(keys.relying_party_cache);
+    rows.push(("relying-party-cache", cache));
+    rows
+}
+
+fn upkeep_rows(upkeep: Upkeep) -> Vec<Row> {
+    let on_drift = match upkeep.on_drift {
+        OnDrift::Repair => "repair and say so",
+        OnDrift::Report => "say so and leave it",
+    };
+    vec![
+        (
+            "reconcile-interval",
+            shown_duration(upkeep.reconcile_interval),
+        ),
+        ("on-drift", on_drift.to_owned()),
+        ("publisher-expiry", shown_duration(upkeep.publisher_expiry)),
+    ]
+}
+
+fn shown_duration(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
 }
 
 fn credentials(credentials: &Credentials) -> String {
@@ -162,7 +229,7 @@ fn target_row(target: &Target) -> String {
 }
 
 fn serve_rows(serve: &Serve) -> Vec<Row> {
-    let duration = |duration| humantime::format_duration(duration).to_string();
+    let duration = shown_duration;
     let mut rows: Vec<_> = serve
         .listen
         .iter()

@@ -23,7 +23,7 @@ use crate::{
     upstream::CredentialError,
 };
 
-pub(super) fn execute(settings: Settings, dry_run: bool) -> Exit {
+pub(super) fn execute(settings: &Settings, dry_run: bool) -> Exit {
     if settings
         .mirrors
         .iter()
@@ -46,7 +46,7 @@ pub(super) fn execute(settings: Settings, dry_run: bool) -> Exit {
             }
         };
         let once = Once {
-            publisher: publisher::name(&settings),
+            publisher: publisher::name(settings),
             state_dir,
             readers: Readers::default(),
             dry_run,

@@ -30,6 +30,52 @@ fn one_mirror_needs_only_its_issuer() {
 }
 
 #[test]
+fn keys_and_targets_are_kept_as_their_types_have_it_by_default() {
+    let mirror = load(ONE, &[]).unwrap().mirrors.remove(0);
+    assert_eq!(
+        format!("{:?}", mirror.keys),
+        format!("{:?}", Keys::default())
+    );
+    assert_eq!(
+        format!("{:?}", mirror.upkeep),
+        format!("{:?}", Upkeep::default())
+    );
+}
+
+#[test]
+fn every_setting_about_keys_is_understood() {
+    let settings = load(
+        ONE,
+        &[
+            "state-dir=/var/lib/oidc-mirror",
+            "publisher=node-1",
+            "admin.listen=127.0.0.1:9443",
+            "mirror.retain-keys=30d",
+            "mirror.publisher-expiry=30d",
+            "mirror.max-stale=72h",
+            "mirror.admission=pinned",
+            "mirror.pinned-keys=['a']",
+            "mirror.revoked-keys=['b']",
+            "mirror.extra-keys=['/etc/next.pub']",
+            "mirror.on-drift=report",
+            "mirror.read-back=false",
+        ],
+    )
+    .unwrap();
+    assert_eq!(settings.publisher.as_deref(), Some("node-1"));
+    assert_eq!(settings.admin.unwrap().listen.port(), 9443);
+    let Mirror { keys, upkeep, .. } = &settings.mirrors[0];
+    assert_eq!(keys.policy.retain_keys, Duration::from_hours(30 * 24));
+    assert_eq!(keys.max_stale, Some(Duration::from_hours(72)));
+    assert_eq!(keys.policy.pinned.len() + keys.policy.revoked.len(), 2);
+    assert_eq!(keys.extra_files, [Path::new("/etc/next.pub")]);
+    assert_eq!(
+        (upkeep.on_drift, upkeep.read_back),
+        (OnDrift::Report, false)
+    );
+}
+
+#[test]
 fn overrides_reach_every_key_without_a_file() {
     let overrides = [
         Override::flag("--issuer", "mirror.issuer", "https://oidc.example.com"),
@@ -128,6 +174,46 @@ fn what_cannot_be_believed_is_refused_by_key_and_value() {
             "mirror.timeout = \"soon\": a duration is written",
         ),
         (ONE.into(), &["mirror.timeout=0s"], "between 1s and 24h"),
+        (
+            ONE.into(),
+            &["mirror.retain-keys=2y"],
+            "between 1s and 365d",
+        ),
+        (
+            ONE.into(),
+            &["mirror.retain-keys=8d"],
+            "mirror.publisher-expiry is shorter than retain-keys",
+        ),
+        (
+            ONE.into(),
+            &["mirror.admission=pinned"],
+            "mirror.pinned-keys and admission = \"pinned\" go together",
+        ),
+        (
+            ONE.into(),
+            &["mirror.pinned-keys=['a']"],
+            "mirror.pinned-keys and admission = \"pinned\" go together",
+        ),
+        (
+            ONE.into(),
+            &["mirror.admission=hold"],
+            "state-dir is missing",
+        ),
+        (
+            ONE.into(),
+            &["mirror.revoked-keys=['']"],
+            "by its kid or its RFC 7638 thumbprint",
+        ),
+        (
+            ONE.into(),
+            &["publisher=\"a\\nb\""],
+            "a name is short and printable",
+        ),
+        (
+            ONE.into(),
+            &["admin.listen=localhost"],
+            "an address is written 127.0.0.1:9443",
+        ),
         (
             ONE.into(),
             &["mirror.timeoutt=5s"],

@@ -36,7 +36,7 @@ impl KeyFile {
                 "a file of extra keys cannot be used; correct it, or take it out of extra-keys"
             ),
             (Some(Change::Ended), _) => {
-                info!(mirror, %path, "the file of extra keys can be used again")
+                info!(mirror, %path, "the file of extra keys can be used again");
             }
             _ => {}
         }

@@ -303,10 +303,10 @@ fn log_event(mirror: &str, event: &Event) {
             "a key is gone from every API server; it stays published while tokens may need it"
         ),
         (_, Some(State::Retired)) => {
-            info!(mirror, %kid, "a key is retired: no token needs it any more")
+            info!(mirror, %kid, "a key is retired: no token needs it any more");
         }
         (_, Some(State::Revoked)) => {
-            warn!(mirror, %kid, "a key is revoked: no token of it is accepted")
+            warn!(mirror, %kid, "a key is revoked: no token of it is accepted");
         }
         (_, None) => debug!(mirror, %kid, "a key is forgotten"),
     }

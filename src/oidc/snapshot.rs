@@ -60,7 +60,7 @@ impl Document {
     fn marked(&self, mark: u64) -> Self {
         let digits = (0..u64::BITS)
             .step_by(2)
-            .map(|shift| usize::from((mark >> shift) as u8 & 3));
+            .map(|shift| usize::from((mark >> shift).to_le_bytes()[0] & 3));
         let mut body = self.body.to_vec();
         body.push(b'\n');
         body.extend(digits.map(|digit| WHITE_SPACE[digit]));

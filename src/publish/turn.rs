@@ -31,10 +31,10 @@ pub(super) struct Turn {
     pub(super) job: Job,
     /// Whether what was written has to be read again, since the target may not heed conditions.
     confirms: bool,
-    found: Vec<Found>,
-    plan: Option<Plan>,
+    pub(super) found: Vec<Found>,
+    pub(super) plan: Option<Plan>,
     /// How many changes of the plan are carried out.
-    written: usize,
+    pub(super) written: usize,
     /// What was written in all, over all tries.
     changes: Vec<Change>,
     versions: Versions,
@@ -182,6 +182,3 @@ impl Turn {
 
 /// The order of reading. The state is last: see [`Reads`].
 const READS: [Name; 3] = [Name::Jwks, Name::Discovery, Name::State];
-
-#[cfg(test)]
-mod tests;

@@ -175,7 +175,7 @@ async fn any_changed(places: &mut Vec<GivenOut>) {
             Err(_) => drop(places.remove(place)),
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// What tells the documents given out from others: their entity tags.

@@ -35,13 +35,13 @@ fn the_reference_names_every_setting() {
         .map(|line| line.strip_prefix('#').unwrap_or(line))
         .filter_map(|line| Some(line.split_once(" = ")?.0))
         .collect();
-    for table in ["[[mirror]]", "[[mirror]]\n[[mirror.target]]", "[serve]"] {
+    for table in ["", "[[mirror]]", "[[mirror]]\n[[mirror.target]]", "[serve]"] {
         // The error for an unknown setting lists those that are known.
         let error = load(&format!("{table}\nunknown = 0\n")).unwrap_err();
         let source = error.source().unwrap().to_string();
         let (_, known) = source.split_once("expected one of").unwrap();
         for key in known.split('`').skip(1).step_by(2) {
-            let has_table = key == "target";
+            let has_table = ["admin", "mirror", "serve", "target"].contains(&key);
             assert!(has_table || shown.contains(key), "{table} {key}");
         }
     }
@@ -113,7 +113,8 @@ fn root() -> PathBuf {
 }
 
 /// The settings of the reference that are shown without being defaults.
-const EXAMPLES: [&str; 8] = [
+const EXAMPLES: [&str; 9] = [
+    "state-dir",
     "ca-file",
     "issuer",
     "listen",

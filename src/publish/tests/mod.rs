@@ -5,3 +5,4 @@ mod error;
 mod plan;
 mod reconcile;
 pub(super) mod sample;
+mod turn;

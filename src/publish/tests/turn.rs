@@ -13,8 +13,11 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::{super::tests::sample::*, *};
-use crate::oidc::{KeySet, Ledger, Snapshot};
+use super::{
+    super::{object::*, plan::*, turn::*},
+    sample::*,
+};
+use crate::oidc::{KeySet, Kid, Ledger, Record, Snapshot};
 
 /// A target whose conditional writes are atomic, or are not heeded.
 #[derive(Clone, Default)]
@@ -134,7 +137,7 @@ impl Process {
 
     fn next_round(&mut self) {
         self.round += 1;
-        let gone = |record: &crate::oidc::Record| !record.is_published();
+        let gone = |record: &Record| !record.is_published();
         let keys = self.rounds[self.round]
             .ledger
             .keys()
@@ -149,11 +152,7 @@ impl Process {
     fn crash(&mut self) {
         (self.turn, self.left) = (None, None);
         let ledger = &self.snapshot().ledger;
-        let listed: String = ledger.upstreams[0]
-            .kids
-            .iter()
-            .map(|kid| kid.as_str())
-            .collect();
+        let listed: String = ledger.upstreams[0].kids.iter().map(Kid::as_str).collect();
         let fresh = step(&Ledger::default(), [Some(&listed); 2], "", ledger.as_of);
         self.rounds[self.round] = snapshot_of(fresh);
     }
