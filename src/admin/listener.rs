@@ -138,10 +138,7 @@ async fn serve(stream: TcpStream, views: watch::Receiver<Arc<Views>>) {
 }
 
 async fn answer(request: Request<Incoming>, views: Arc<Views>) -> Response<Full<Bytes>> {
-    let question = match Question::of(&request) {
-        Ok(question) => question,
-        Err(response) => return *response,
-    };
+    let question = Question::of(&request);
     // With thousands of mirrors this takes long enough to keep relying parties waiting.
     tokio::task::spawn_blocking(move || question.answer(&views, clock::now()))
         .await

@@ -1,4 +1,4 @@
-//! `/metrics`: the same in OpenMetrics text, rendered when asked.
+//! `/metrics`: the same in the text format of `OpenMetrics`, rendered when asked.
 //!
 //! Labels hold names that the operator wrote and short reasons of ours, never a kid or anything
 //! else that a remote side chooses.
@@ -13,10 +13,7 @@ use prometheus_client::{
 };
 
 use super::{Views, views::Glance};
-use crate::{
-    oidc::{State, Time},
-    publish::Progress,
-};
+use crate::oidc::{State, Time};
 
 /// What [`render`] writes.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -214,24 +211,16 @@ impl<'a> Families<'_, 'a> {
             "Whether the target holds what somebody else wrote, and it is left there.",
             drifted,
         )?;
-        let counted: [(_, _, Count); 3] = [
-            ("publish_writes", "How often something was written.", |it| {
-                it.writes
-            }),
-            ("publish_failures", "How often publishing failed.", |it| {
-                it.failures
-            }),
-            (
-                "publish_drifts",
-                "How often somebody else had changed a document.",
-                |it| it.drifts,
-            ),
-        ];
-        for (name, help, count) in counted {
-            let samples = of.clone().map(|(labels, it)| (labels, count(it)));
-            self.counters(name, help, samples)?;
-        }
-        Ok(())
+        let writes = of.clone().map(|(labels, it)| (labels, it.writes));
+        self.counters("publish_writes", "How often something was written.", writes)?;
+        let failures = of.clone().map(|(labels, it)| (labels, it.failures));
+        self.counters("publish_failures", "How often publishing failed.", failures)?;
+        let drifts = of.map(|(labels, it)| (labels, it.drifts));
+        self.counters(
+            "publish_drifts",
+            "How often somebody else had changed a document.",
+            drifts,
+        )
     }
 
     fn read_back(&mut self) -> fmt::Result {

@@ -17,15 +17,13 @@ pub(super) enum Question {
     Live,
     Metrics,
     Ready { verbose: bool },
+    UnknownPath,
+    WrongMethod,
 }
 
 impl Question {
     /// What `request` asks; its body is never read.
-    ///
-    /// # Errors
-    ///
-    /// The answer, when it asks nothing that is known here.
-    pub(super) fn of<B>(request: &Request<B>) -> Result<Self, Box<Response<Full<Bytes>>>> {
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
         let question = match request.uri().path() {
             "/keys" => Self::Keys,
             "/livez" => Self::Live,
@@ -33,16 +31,12 @@ impl Question {
             "/readyz" => Self::Ready {
                 verbose: request.uri().query().is_some_and(asks_for_all),
             },
-            _ => return Err(text(StatusCode::NOT_FOUND, NO_SUCH_PATH).into()),
+            _ => return Self::UnknownPath,
         };
-        if matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Ok(question);
+        match *request.method() {
+            Method::GET | Method::HEAD => question,
+            _ => Self::WrongMethod,
         }
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        Err(response.into())
     }
 
     /// The answer as of `now`. Takes its time when there are many mirrors.
@@ -50,12 +44,12 @@ impl Question {
         match self {
             Self::Keys => match serde_json::to_vec(&KeysAnswer::from(views)) {
                 Ok(body) => response(StatusCode::OK, "application/json", body),
-                Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, FAULT),
+                Err(_) => fault(),
             },
             Self::Live => text(StatusCode::OK, "ok\n"),
             Self::Metrics => match metrics::render(views, now) {
                 Ok(body) => response(StatusCode::OK, metrics::CONTENT_TYPE, body),
-                Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, FAULT),
+                Err(_) => fault(),
             },
             Self::Ready { verbose } => {
                 let (is_ready, body) = ready::render(views, verbose, now);
@@ -65,6 +59,17 @@ impl Question {
                     StatusCode::SERVICE_UNAVAILABLE
                 };
                 text(status, body)
+            }
+            Self::UnknownPath => text(
+                StatusCode::NOT_FOUND,
+                "no such path; there are /keys, /livez, /metrics and /readyz\n",
+            ),
+            Self::WrongMethod => {
+                let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+                response
+                    .headers_mut()
+                    .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+                response
             }
         }
     }
@@ -94,10 +99,10 @@ fn response(
     response
 }
 
-/// Answers when a background thread died.
+/// The answer when there can be none.
 pub(super) fn fault() -> Response<Full<Bytes>> {
-    text(StatusCode::INTERNAL_SERVER_ERROR, FAULT)
+    text(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "this is a bug, please report it\n",
+    )
 }
-
-const FAULT: &str = "this is a bug, please report it\n";
-const NO_SUCH_PATH: &str = "no such path; there are /keys, /livez, /metrics and /readyz\n";
