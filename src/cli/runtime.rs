@@ -1,6 +1,6 @@
 //! From the synchronous command line into tokio.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use tracing::error;
 
@@ -12,10 +12,18 @@ pub(super) fn block_on(subcommand: impl Future<Output = Exit>) -> Exit {
         .enable_all()
         .build()
     {
-        Ok(runtime) => runtime.block_on(subcommand),
+        Ok(runtime) => {
+            let exit = runtime.block_on(subcommand);
+            // A name that does not resolve would otherwise be waited for.
+            runtime.shutdown_timeout(LAST_WRITES);
+            exit
+        }
         Err(error) => {
             error!(%error, "could not start the runtime");
             Exit::Failed
         }
     }
 }
+
+/// How long what is being written may take at the end.
+const LAST_WRITES: Duration = Duration::from_secs(1);

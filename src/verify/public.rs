@@ -59,14 +59,16 @@ impl Public {
         }
     }
 
-    /// Whether it is one of `given_out`, byte for byte.
+    /// Whether it is one of `given_out`, byte for byte up to the white space behind, in which
+    /// publishers note who wrote last.
     ///
     /// # Errors
     ///
     /// How it differs from the first of them.
     pub fn compare(&self, given_out: &[Arc<Snapshot>]) -> Result<(), NotPublic> {
         let is_same = |snapshot: &Arc<Snapshot>| {
-            self.discovery == snapshot.discovery.body && self.jwks == snapshot.jwks.body
+            let found = [&self.discovery, &self.jwks].map(|body| body.trim_ascii_end());
+            found == content(snapshot)
         };
         let Some(first) = given_out.first() else {
             return Ok(());
@@ -74,7 +76,8 @@ impl Public {
         if given_out.iter().any(is_same) {
             return Ok(());
         }
-        if self.jwks == first.jwks.body {
+        let [_, jwks] = content(first);
+        if self.jwks.trim_ascii_end() == jwks {
             return Err(NotPublic::Discovery);
         }
         let expected: BTreeSet<_> = first.keys.keys().iter().map(Key::kid).cloned().collect();
@@ -83,6 +86,11 @@ impl Public {
             foreign: self.kids.difference(&expected).cloned().collect(),
         })
     }
+}
+
+/// Both documents as relying parties see them.
+pub(super) fn content(snapshot: &Snapshot) -> [&[u8]; 2] {
+    [&snapshot.discovery, &snapshot.jwks].map(|document| document.body.trim_ascii_end())
 }
 
 /// What is read of a JWKS.

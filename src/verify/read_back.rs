@@ -4,14 +4,13 @@
 use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::select_all;
-use http::HeaderValue;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
 };
 use tracing::{debug, info, warn};
 
-use super::{NotPublic, RelyingParty};
+use super::{NotPublic, RelyingParty, public::content};
 use crate::{
     alarm::{Alarm, Change},
     backoff, clock,
@@ -28,7 +27,7 @@ pub struct ReadBack {
     mirror: String,
     given_out: Vec<GivenOut>,
     public: watch::Sender<BTreeSet<Kid>>,
-    /// For how long a cache may rightly keep older documents.
+    /// For how long something else may rightly be public.
     patience: Duration,
     /// Time between two looks while nothing changes.
     interval: Duration,
@@ -62,7 +61,7 @@ impl ReadBack {
             mirror: mirror.name.clone(),
             given_out,
             public,
-            patience: mirror.metadata.max_age() + CACHE_SLACK,
+            patience: patience(mirror),
             interval: mirror.upkeep.reconcile_interval,
             statuses: watch::Sender::default(),
         }
@@ -149,7 +148,7 @@ impl ReadBack {
             tokio::select! {
                 () = &mut end => return,
                 () = any_changed(&mut self.given_out) => {
-                    if Essence::of(&self.expected()) != course.expected {
+                    if !look_the_same(&self.expected(), &course.expected) {
                         return;
                     }
                 }
@@ -165,6 +164,16 @@ impl ReadBack {
     }
 }
 
+/// For how long something else may rightly be public: what a cache keeps, and what another
+/// publisher to the same target wrote, which is learnt when the target is next compared.
+fn patience(mirror: &settings::Mirror) -> Duration {
+    let others = match mirror.targets.as_slice() {
+        [] => Duration::ZERO,
+        _ => mirror.upkeep.reconcile_interval,
+    };
+    mirror.metadata.max_age() + others + CACHE_SLACK
+}
+
 /// Waits until one of `places` gives something out; forgets those that are gone.
 async fn any_changed(places: &mut Vec<GivenOut>) {
     while !places.is_empty() {
@@ -178,22 +187,18 @@ async fn any_changed(places: &mut Vec<GivenOut>) {
     std::future::pending::<()>().await;
 }
 
-/// What tells the documents given out from others: their entity tags.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Essence(Vec<[HeaderValue; 2]>);
-
-impl Essence {
-    fn of(snapshots: &[Arc<Snapshot>]) -> Self {
-        let tags = |it: &Arc<Snapshot>| [it.discovery.etag.clone(), it.jwks.etag.clone()];
-        Self(snapshots.iter().map(tags).collect())
-    }
+/// Whether relying parties see the same in both.
+fn look_the_same(some: &[Arc<Snapshot>], others: &[Arc<Snapshot>]) -> bool {
+    let pairs = || some.iter().zip(others);
+    some.len() == others.len() && pairs().all(|(one, other)| content(one) == content(other))
 }
 
 /// How it went so far: when to look again, and what is worth a line in the log. It is told the
 /// time.
 #[derive(Debug, Default)]
 struct Course {
-    expected: Essence,
+    /// What is given out.
+    expected: Vec<Arc<Snapshot>>,
     /// When the documents changed that nobody has read yet.
     awaited_since: Option<Instant>,
     differing_since: Option<Instant>,
@@ -222,9 +227,8 @@ enum News {
 impl Course {
     /// Notes what is given out now.
     fn expect(&mut self, given_out: &[Arc<Snapshot>], now: Instant) {
-        let essence = Essence::of(given_out);
-        if essence != self.expected {
-            self.expected = essence;
+        if !look_the_same(given_out, &self.expected) {
+            self.expected = given_out.to_vec();
             self.awaited_since = Some(now);
             self.differing_since = None;
             self.misses = 0;
@@ -232,7 +236,7 @@ impl Course {
     }
 
     fn expects_nothing(&self) -> bool {
-        self.expected == Essence::default()
+        self.expected.is_empty()
     }
 
     /// Notes what a look found.

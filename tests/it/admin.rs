@@ -32,7 +32,6 @@ fn lists(keys: &[&SigningKey]) -> ApiServer {
 fn plan(servers: &[&ApiServer]) -> Plan {
     Plan::new()
         .mirror(ISSUER, servers)
-        .set("mirror.read-back=false")
         .set("admin.listen=127.0.0.1:0")
 }
 

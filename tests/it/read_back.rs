@@ -200,7 +200,8 @@ async fn a_foreign_change_is_noticed_without_any_change_here() {
 async fn any_of_the_places_may_be_the_public_one() {
     let stage = Stage::set();
     let (served, published) = (stage.snapshot(&[&p256()]), stage.snapshot(&[&p256()]));
-    stage.show(&published);
+    // Whoever published last left a mark.
+    stage.show(&Snapshot::clone(&published).marked(7));
     let places = [given_out(served), given_out(published)];
     let mut reading = stage.read_back(&[&places[0], &places[1]]);
     reading.until(|status| status.is_public).await;
@@ -363,7 +364,11 @@ async fn a_service_that_is_not_public_still_serves() {
     let server = ApiServer::start();
     server.set_issuer(ISSUER);
     server.set_keys(&[p256()]);
-    let service = Plan::new().mirror(ISSUER, &[&server]).start().await;
+    let service = Plan::new()
+        .mirror(ISSUER, &[&server])
+        .set("mirror.read-back=true")
+        .start()
+        .await;
     service.documents(ISSUER).await;
     service.stop().await;
 }

@@ -25,6 +25,13 @@ fn keys() -> &'static [SigningKey; 2] {
     &KEYS
 }
 
+fn mirror() -> settings::Mirror {
+    let issuer = "mirror.issuer=https://oidc.example.com";
+    let issuer = crate::config::Override::parse(issuer).unwrap();
+    let mut settings = settings::Settings::load(None, &[issuer]).unwrap();
+    settings.mirrors.remove(0)
+}
+
 fn unreadable() -> NotPublic {
     NotPublic::Unreadable(VerifyError::TooLarge {
         url: "https://oidc.example.com/openid/v1/jwks".to_owned(),
@@ -46,8 +53,9 @@ fn a_change_that_is_read_is_told_once_with_its_time() {
     let now = start + took;
     assert_eq!(course.note(None, MINUTE, now), Some(News::Public { took }));
     assert_eq!(course.note(None, MINUTE, now + MINUTE), None);
-    // The same documents with another ledger are no change.
-    course.expect(&[snapshot(&[&keys()[0]])], now);
+    // Neither another ledger nor white space behind the documents is a change.
+    let same = Snapshot::clone(&snapshot(&[&keys()[0]]));
+    course.expect(&[Arc::new(same.marked(7))], now);
     assert_eq!(course.note(None, MINUTE, now + MINUTE), None);
     assert_eq!(course.took, Some(took));
     course.expect(&[snapshot(&[&keys()[1]])], now);
@@ -114,6 +122,14 @@ fn looks_are_far_apart_while_all_is_well_and_never_stop() {
     }
     course.note(None, MINUTE, start);
     assert_eq!(course.pause(interval, 0.5), interval);
+}
+
+#[test]
+fn other_publishers_have_until_the_next_comparison() {
+    let mut mirror = mirror();
+    assert_eq!(patience(&mirror), 2 * MINUTE);
+    mirror.targets = vec![settings::Target::Directory("/srv".into())];
+    assert_eq!(patience(&mirror), 7 * MINUTE);
 }
 
 #[tokio::test]

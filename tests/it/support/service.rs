@@ -61,7 +61,7 @@ impl Plan {
         }
     }
 
-    /// Mirrors these API servers, in this order, to this issuer.
+    /// Mirrors these API servers, in this order, to this issuer, which nobody can reach.
     pub(crate) fn mirror(mut self, issuer: &str, servers: &[&ApiServer]) -> Self {
         let at = self.mirrors;
         self.mirrors += 1;
@@ -82,6 +82,7 @@ impl Plan {
             format!("upstreams={upstreams}"),
             format!("ca-file={}", ca_file.display()),
             format!("token-file={}", token_file.display()),
+            "read-back=false".to_owned(),
         ] {
             self.add(format!("mirror.{at}.{setting}"));
         }
