@@ -90,7 +90,7 @@ fn checks(glance: &Glance<'_>) -> Vec<Check> {
                 Err(format!("{reason}: {advice}"))
             }
             (None, Some(_)) => Ok(match read_back.took {
-                Some(took) => format!("the last change was public after {}", shown(took)),
+                Some(took) => format!("the last change was public after {took:.1?}"),
                 None => String::new(),
             }),
             (None, None) => Ok("not looked yet".to_owned()),

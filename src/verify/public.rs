@@ -123,7 +123,7 @@ pub enum NotPublic {
         foreign: Vec<Kid>,
     },
     /// The documents cannot be read.
-    #[error("{}{}", Report(.0), advice(.0))]
+    #[error("{}{}", what_happened(.0), advice(.0))]
     Unreadable(#[from] VerifyError),
 }
 
@@ -177,6 +177,19 @@ fn difference(missing: &[Kid], foreign: &[Kid]) -> String {
         }
     };
     listed("without", missing) + &listed("with the foreign", foreign)
+}
+
+/// In short: of a failure below HTTP only what lies at the bottom of it.
+fn what_happened(error: &VerifyError) -> String {
+    let VerifyError::Fetch { source, .. } = error else {
+        return Report(error).to_string();
+    };
+    let cause = causes(source).last().unwrap_or(source).to_string();
+    // Some messages of rustls end in a link to its manual, which is for programmers.
+    let cause = cause
+        .split_once(": https://")
+        .map_or(&*cause, |(cause, _)| cause);
+    format!("{error}: {cause}")
 }
 
 fn advice(error: &VerifyError) -> &'static str {
