@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use tracing::{error, level_filters::LevelFilter};
 
-use super::{Exit, check, demo, logging::Logging, publish, run};
+use super::{Exit, check, demo, keys, logging::Logging, publish, run};
 use crate::{
     Report,
     config::{ConfigError, Override, settings::Settings},
@@ -43,6 +43,11 @@ enum Command {
     },
     /// See the whole thing work with a simulated cluster: needs nothing
     Demo(demo::Arguments),
+    /// Show each key: is it safe to sign with, and when may it go?
+    ///
+    /// Changes nothing, and works beside a running mirror. Exits with 0 when the keys are shown,
+    /// with 1 when they cannot be read, and with 78 when the configuration cannot work.
+    Keys(keys::Arguments),
     /// Publish the documents once to a bucket or directory, and exit
     ///
     /// Exits with 0 when the documents are there, whether or not they had to be written, with 1
@@ -96,6 +101,12 @@ pub(super) struct Selection {
         value_delimiter = ','
     )]
     to: Vec<String>,
+    /// The directory that keeps what is known of the keys
+    #[arg(long, value_name = "DIR", env = "OIDC_MIRROR_STATE_DIR")]
+    state_dir: Option<String>,
+    /// The name of this process among those that publish to one place [default: the host's]
+    #[arg(long, value_name = "NAME", env = "OIDC_MIRROR_PUBLISHER")]
+    publisher: Option<String>,
     /// Any setting of the configuration file, such as mirror.target.region=eu-central-1
     #[arg(long, value_name = "KEY=VALUE", value_parser = Override::parse)]
     set: Vec<Override>,
@@ -141,6 +152,7 @@ impl Cli {
                 Exit::Done
             }
             Command::Demo(arguments) => demo::execute(arguments),
+            Command::Keys(arguments) => keys::execute(arguments),
             Command::Publish { selection, dry_run } => with(selection.load(None), |settings| {
                 publish::execute(&settings, dry_run)
             }),
@@ -153,7 +165,7 @@ impl Cli {
 }
 
 /// Runs a subcommand with its settings, if they can be used.
-fn with(
+pub(super) fn with(
     settings: Result<Settings, ConfigError>,
     subcommand: impl FnOnce(Settings) -> Exit,
 ) -> Exit {
@@ -168,7 +180,7 @@ fn with(
 
 impl Selection {
     /// The settings that the file, the flags and `--set` amount to, in this order.
-    fn load(self, listening: Option<Listening>) -> Result<Settings, ConfigError> {
+    pub(super) fn load(self, listening: Option<Listening>) -> Result<Settings, ConfigError> {
         let one = |flag, key, value: Option<String>| Some(Override::flag(flag, key, value?));
         let many = |flag, key, values: Vec<String>| {
             (!values.is_empty()).then(|| Override::flag(flag, key, values))
@@ -184,6 +196,8 @@ impl Selection {
             one("--kubeconfig", "mirror.kubeconfig", self.kubeconfig),
             one("--context", "mirror.context", self.context),
             (!targets.is_empty()).then(|| Override::flag("--to", "mirror.target", targets)),
+            one("--state-dir", "state-dir", self.state_dir),
+            one("--publisher", "publisher", self.publisher),
         ];
         if let Some(listening) = listening {
             overrides.extend([
@@ -211,4 +225,5 @@ Examples:
   oidc-mirror publish --issuer https://oidc.example.com --to s3://example-oidc
   oidc-mirror run --issuer https://oidc.example.com --listen '[::]:443' \\
       --tls-cert-file tls.crt --tls-key-file tls.key
-  oidc-mirror check --config /etc/oidc-mirror/mirror.toml";
+  oidc-mirror check --config /etc/oidc-mirror/mirror.toml
+  oidc-mirror keys --config /etc/oidc-mirror/mirror.toml";

@@ -4,6 +4,7 @@ mod arguments;
 mod check;
 pub mod demo;
 mod exit;
+mod keys;
 mod logging;
 mod observe;
 mod publish;

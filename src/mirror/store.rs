@@ -169,7 +169,7 @@ impl Store {
                     ledger,
                 };
                 let path = self.ledger.clone();
-                tokio::task::spawn_blocking(move || replace(&path, &saved))
+                tokio::task::spawn_blocking(move || replace(&path, &saved, LEDGER_MODE))
             }
         };
         let path = || self.ledger.clone();
@@ -210,7 +210,11 @@ impl Store {
             source,
         };
         let directory = self.root.join(DECISIONS);
-        fs::create_dir_all(&directory).map_err(write)?;
+        if !directory.is_dir() {
+            fs::create_dir_all(&directory).map_err(write)?;
+            let readable = Permissions::from_mode(DECISIONS_DIRECTORY_MODE);
+            fs::set_permissions(&directory, readable).map_err(write)?;
+        }
         // Against another one who decides at this moment.
         let lock = File::open(&directory).map_err(write)?;
         lock.lock().map_err(write)?;
@@ -220,7 +224,7 @@ impl Store {
             version: VERSION,
             content,
         };
-        replace(&self.decisions, &decided).map_err(write)
+        replace(&self.decisions, &decided, DECISIONS_MODE).map_err(write)
     }
 }
 
@@ -265,12 +269,14 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> {
     parse_stored(&text).map(Some).map_err(corrupt)
 }
 
-fn replace(path: &Path, content: &impl Serialize) -> io::Result<()> {
+fn replace(path: &Path, content: &impl Serialize, mode: u32) -> io::Result<()> {
     let directory = path.parent().expect("a state file is in a directory");
     fs::create_dir_all(directory)?;
     // Only within one file system is a rename one step.
     let mut file = NamedTempFile::new_in(directory)?;
     file.write_all(&serde_json::to_vec_pretty(content)?)?;
+    let permissions = Permissions::from_mode(mode);
+    file.as_file().set_permissions(permissions)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     File::open(directory)?.sync_all()
@@ -364,6 +370,10 @@ const VERSION: u32 = 1;
 pub(super) const DECISIONS: &str = "decisions";
 /// Keys are public, but who may write here decides what is published.
 const DIRECTORY_MODE: u32 = 0o700;
+const LEDGER_MODE: u32 = 0o600;
+/// The operator decides as root, and the mirror, which has a user of its own, has to read it.
+const DECISIONS_MODE: u32 = 0o644;
+const DECISIONS_DIRECTORY_MODE: u32 = 0o755;
 /// More than the largest ledger.
 const MAX_FILE_BYTES: u64 = 8 << 20;
 /// How long a save may hold up what is published.

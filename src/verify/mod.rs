@@ -3,11 +3,13 @@
 //!
 //! It shares no parser with the mirror, so that it notices what the mirror does wrong.
 
+mod ask;
 mod public;
 mod read_back;
 mod relying_party;
 mod token;
 
+pub use ask::{AskError, ask};
 pub use public::{NotPublic, Public};
 pub use read_back::{ReadBack, ReadBackStatus};
 pub use relying_party::{RelyingParty, Verified, VerifyError};

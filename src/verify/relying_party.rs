@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 use url::Url;
 
-use super::{Refusal, Token, token::shown};
+use super::{Refusal, Token, ask::body_within, token::shown};
 use crate::oidc::{Issuer, MAX_DOCUMENT_BYTES};
 
 /// A relying party that trusts one issuer.
@@ -116,7 +116,7 @@ impl RelyingParty {
             url: url.to_owned(),
             source: source.without_url(),
         };
-        let mut response = self.client.get(url).send().await.map_err(failed)?;
+        let response = self.client.get(url).send().await.map_err(failed)?;
         match response.status() {
             StatusCode::OK => {}
             status => {
@@ -126,16 +126,10 @@ impl RelyingParty {
                 });
             }
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > MAX_DOCUMENT_BYTES {
-                return Err(VerifyError::TooLarge {
-                    url: url.to_owned(),
-                });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+        let body = body_within(response, MAX_DOCUMENT_BYTES).await;
+        body.map_err(failed)?.ok_or_else(|| VerifyError::TooLarge {
+            url: url.to_owned(),
+        })
     }
 }
 
