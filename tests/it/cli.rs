@@ -39,13 +39,14 @@ fn a_newcomer_is_told_what_there_is() {
         "run",
         "publish",
         "check",
+        "keys",
         "demo",
         "completions",
         "Examples:",
     ] {
         assert!(stdout(&help).contains(word), "{word}");
     }
-    for subcommand in ["run", "publish", "check", "demo", "completions"] {
+    for subcommand in ["run", "publish", "check", "keys", "demo", "completions"] {
         assert_eq!(code(&run(&[subcommand, "--help"])), 0);
     }
     assert!(stdout(&run(&["--version"])).starts_with("oidc-mirror "));

@@ -7,6 +7,7 @@ mod cli;
 mod credentials;
 mod demo;
 mod hostile;
+mod keys;
 mod layering;
 mod memory;
 mod outage;

@@ -9,7 +9,7 @@ use super::{
     report::{Look, Report},
     row::{Row, Source},
 };
-use crate::oidc::{State, Time};
+use crate::oidc::{Ledger, State, Time};
 
 #[derive(Serialize)]
 struct Answer {
@@ -90,7 +90,7 @@ pub(super) fn render(reports: &[Report]) -> String {
 
 fn mirror(report: &Report) -> Mirror {
     let known = &report.known;
-    let publisher = |(name, ledger): &(Option<String>, crate::oidc::Ledger)| {
+    let publisher = |(name, ledger): &(Option<String>, Ledger)| {
         Some(Publisher {
             name: name.clone()?,
             as_of: ledger.as_of,

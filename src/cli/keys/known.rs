@@ -1,6 +1,6 @@
 //! What is known of the keys, wherever that stands.
 
-use std::{io, path::Path};
+use std::{io, path::Path, time::Duration};
 
 use thiserror::Error;
 use url::Url;
@@ -46,7 +46,7 @@ pub(super) async fn ask(url: &Url) -> Vec<Result<Known, KnownError>> {
 }
 
 fn answered(keys: MirrorKeys, url: &Url) -> Result<Known, KnownError> {
-    let seconds = std::time::Duration::from_secs;
+    let seconds = Duration::from_secs;
     Ok(Known {
         issuer: Issuer::parse(&keys.issuer)?,
         name: keys.name,

@@ -12,8 +12,8 @@ use super::{
     when::ago,
 };
 use crate::{
-    oidc::{Issuer, Key, Kid, Time},
-    verify::{NotPublic, RelyingParty},
+    oidc::{Issuer, Key, Kid, Ledger, Time},
+    verify::RelyingParty,
 };
 
 /// The keys of one mirror.
@@ -69,7 +69,7 @@ impl Report {
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if let Look::Failed(why) = &self.look {
-            notes.push(format!("what is public now is not known: {why}"));
+            notes.push(format!("it is not known what is public now: {why}"));
         }
         let as_of = self.as_of();
         for (source, upstream) in sources(&self.known.shares) {
@@ -93,7 +93,7 @@ impl Report {
 
     /// Who publishes, where that is more than this process.
     pub(super) fn publishers(&self) -> Vec<String> {
-        let one = |(name, ledger): &(Option<String>, crate::oidc::Ledger)| {
+        let one = |(name, ledger): &(Option<String>, Ledger)| {
             let name = escaped(name.as_ref()?);
             Some(format!("{name} ({})", ago(ledger.as_of, self.now)))
         };
@@ -121,7 +121,7 @@ async fn look(issuer: Issuer, offline: bool) -> Look {
     let looking = async { RelyingParty::new(issuer, None)?.look().await };
     match timeout(LOOK_PATIENCE, looking).await {
         Ok(Ok(public)) => Look::Seen(public.kids()),
-        Ok(Err(error)) => Look::Failed(NotPublic::from(error).to_string()),
+        Ok(Err(error)) => Look::Failed(crate::Report(&error).to_string()),
         Err(_) => Look::Failed(format!("{url} gave no answer within {LOOK_PATIENCE:?}")),
     }
 }

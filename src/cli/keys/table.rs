@@ -120,6 +120,9 @@ fn seen_by(row: &Row, width: Width) -> String {
     let hosts: Vec<_> = row.seen_by.iter().map(Source::host).collect();
     match hosts.as_slice() {
         [] => "-".to_owned(),
+        [first, _, rest @ ..] if width == Width::Narrow && !rest.is_empty() => {
+            format!("{first} +{}", hosts.len() - 1)
+        }
         hosts => hosts.join(", "),
     }
 }
