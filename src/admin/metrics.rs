@@ -345,6 +345,3 @@ fn seconds(time: Time) -> f64 {
 
 /// As much of an entity tag as tells two key sets apart.
 const HASH_CHARS: usize = 12;
-
-/// What is counted at a target.
-type Count = fn(&Progress) -> u64;

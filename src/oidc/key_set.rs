@@ -62,7 +62,7 @@ impl KeySet {
     /// # Errors
     ///
     /// As [`union`](Self::union).
-    pub(super) fn of(keys: impl IntoIterator<Item = Key>) -> Result<Self, Reject> {
+    pub fn of(keys: impl IntoIterator<Item = Key>) -> Result<Self, Reject> {
         let mut set = Self::default();
         let mut known = HashMap::new();
         let (mut rsa, mut ec) = (0, 0);

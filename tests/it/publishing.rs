@@ -4,8 +4,11 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::Path,
-    sync::{Arc, LazyLock},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use aws_credential_types::{
@@ -130,7 +133,9 @@ fn snapshot(kids: &[&str], complete: bool) -> Arc<Snapshot> {
         listing("https://10.0.0.1/", true),
         listing("https://10.0.0.2/", complete),
     ];
-    let now = Time::after_epoch(SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
+    // Long ago, so that a later snapshot is a later one.
+    static CLOCK: AtomicU64 = AtomicU64::new(1);
+    let now = Time::after_epoch(Duration::from_secs(CLOCK.fetch_add(1, Relaxed)));
     let stepped = Ledger::default().step(&round, &mirror.keys.policy, now);
     let (ledger, _) = stepped.unwrap();
     Arc::new(Snapshot::render(&mirror.issuer, keys, &[], ledger))
