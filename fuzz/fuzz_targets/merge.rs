@@ -3,21 +3,39 @@
 
 #![no_main]
 
+use std::{collections::BTreeSet, time::Duration};
+
 use libfuzzer_sys::fuzz_target;
-use oidc_mirror::oidc::{KeySet, Ledger};
+use oidc_mirror::oidc::{Admission, KeySet, Ledger, Listing, Policy, Time};
 
 fuzz_target!(|documents: &[u8]| {
+    let policy = Policy {
+        retain_keys: Duration::from_hours(24),
+        admission: Admission::Auto,
+        pinned: BTreeSet::new(),
+        approved: BTreeSet::new(),
+        revoked: BTreeSet::new(),
+    };
+    let now = Time::after_epoch(Duration::from_secs(1));
     let mut round: Vec<_> = documents
         .split(|byte| *byte == 0)
-        .map(|document| KeySet::parse(document).ok().map(|(keys, _)| keys))
+        .enumerate()
+        .map(|(at, document)| Listing {
+            source: at.to_string(),
+            is_file: false,
+            keys: KeySet::parse(document).ok().map(|(keys, _)| keys),
+        })
         .collect();
-    let Ok((ledger, _)) = Ledger::default().step(&round) else { return };
-    for key in round.iter().flatten().flat_map(KeySet::keys) {
-        assert_eq!(ledger.keys().find(key.kid()), Some(key));
+    let Ok((ledger, _)) = Ledger::default().step(&round, &policy, now) else { return };
+    let published = |ledger: &Ledger| ledger.published().expect("it was accepted").unwrap_or_default();
+    for key in round.iter().filter_map(|it| it.keys.as_ref()).flat_map(KeySet::keys) {
+        assert_eq!(published(&ledger).find(key.kid()), Some(key));
     }
-    let (again, events) = ledger.step(&round).expect("it was accepted before");
+    let (again, events) = ledger.step(&round, &policy, now).expect("it was accepted before");
     assert!(again == ledger && events.is_empty());
     round.reverse();
-    let (reversed, _) = Ledger::default().step(&round).expect("the order does not matter");
-    assert_eq!(reversed.keys().len(), ledger.keys().len());
+    let (reversed, _) = Ledger::default()
+        .step(&round, &policy, now)
+        .expect("the order does not matter");
+    assert_eq!(published(&reversed).len(), published(&ledger).len());
 });

@@ -18,7 +18,7 @@ use crate::{
     alarm::{Alarm, Change},
     backoff, clock,
     config::settings::{self, OnIssuerMismatch},
-    oidc::{Event, Kid, Ledger, Listing, Policy, Reject, Snapshot, State},
+    oidc::{Event, Kid, Ledger, Listing, Policy, Reject, Snapshot, State, Time},
     upstream::{self, CredentialError},
 };
 
@@ -172,8 +172,9 @@ impl Mirror {
     fn decide(&mut self) {
         self.memory.read_decisions();
         if !self.ledger.is_blank() {
-            let silence = self.ledger.silence();
-            self.step(&silence);
+            let now = clock::now();
+            let decided = self.ledger.decide(&self.policy(), now);
+            self.take(decided, now);
             self.hand_over();
         }
     }
@@ -182,6 +183,11 @@ impl Mirror {
     fn step(&mut self, round: &[Listing]) -> Option<String> {
         let now = clock::now();
         let stepped = self.ledger.step(round, &self.policy(), now);
+        self.take(stepped, now)
+    }
+
+    /// Takes the new ledger, or says why there is none.
+    fn take(&mut self, stepped: Stepped, now: Time) -> Option<String> {
         let mirror = &self.settings.name;
         let change = self.contradiction.set(stepped.is_err());
         match stepped {
@@ -286,6 +292,8 @@ impl Mirror {
         }));
     }
 }
+
+type Stepped = Result<(Ledger, Vec<Event>), Reject>;
 
 fn log_event(mirror: &str, event: &Event) {
     let kid = &event.kid;

@@ -70,14 +70,23 @@ impl Ledger {
         Ok((after, events))
     }
 
-    /// A round in which nobody answers: what is left is what the operator decided.
-    pub fn silence(&self) -> Vec<Listing> {
+    /// The ledger once `policy` is applied to what is known, between two rounds.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step).
+    pub fn decide(&self, policy: &Policy, now: Time) -> Result<(Self, Vec<Event>), Reject> {
         let silent = |upstream: &Upstream| Listing {
             source: upstream.source.clone(),
             is_file: false,
             keys: None,
         };
-        self.upstreams.iter().map(silent).collect()
+        let silence: Vec<_> = self.upstreams.iter().map(silent).collect();
+        let (mut decided, events) = self.step(&silence, policy, now)?;
+        // Nobody was asked, so the time since the last round goes on.
+        decided.as_of = self.as_of;
+        decided.was_complete = self.was_complete;
+        Ok((decided, events))
     }
 
     fn upstreams_after(&self, round: &Round, now: Time) -> Vec<Upstream> {

