@@ -239,11 +239,12 @@ async fn a_hostile_kid_is_escaped_for_people_and_whole_for_machines() {
     let (key, sound) = (p256(), p256());
     let server = lists(&[&sound]);
     let hostile = "evil\n\u{1b}[31mactive <script>\u{202e}";
-    let own = format!("\"{}\"", key.kid());
+    let (own, kept) = (format!("\"{}\"", key.kid()), sound.kid().to_owned());
     let document = jwks(&[key, sound]).replace(&own, &serde_json::to_string(hostile).unwrap());
     server.always(JWKS, Reply::body(document));
     let directory = tempfile::tempdir().unwrap();
     let service = plan(&[&server], &directory).start().await;
+    service.documents_with(ISSUER, &[hostile, &kept]).await;
     until(&service, hostile, "active").await;
     let shown = text(&keys(&service, &["--offline"]).await, 0);
     assert_eq!(shown.lines().count(), 4, "{shown}");

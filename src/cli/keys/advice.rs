@@ -74,6 +74,8 @@ pub(super) enum Advice {
     Wait {
         until: Time,
         cache: Duration,
+        /// Whether it is known since when the key is public.
+        is_dated: bool,
         missing_on: Vec<Source>,
     },
 }
@@ -148,6 +150,7 @@ fn active(row: &Row, sight: Sight, times: &Times, now: Time) -> Advice {
         Advice::Wait {
             until: since,
             cache,
+            is_dated: row.public_since.is_some(),
             missing_on,
         }
     } else if missing_on.is_empty() {
@@ -208,7 +211,10 @@ impl Advice {
     /// A sentence for people.
     pub(super) fn sentence(&self, now: Time) -> String {
         match self {
-            Self::Approve { name } => format!("not published: oidc-mirror keys approve {name}"),
+            Self::Approve { name } => format!(
+                "not published: oidc-mirror keys approve {name} (or, with admission = \"pinned\", \
+                 pinned-keys)"
+            ),
             Self::Keep {
                 is_newer_safe,
                 retain,
@@ -255,14 +261,20 @@ impl Advice {
             Self::Wait {
                 until,
                 cache,
+                is_dated,
                 missing_on,
             } => {
+                let first = if *is_dated {
+                    ""
+                } else {
+                    "public, but not known since when; "
+                };
                 let also = match missing_on.as_slice() {
                     [] => String::new(),
                     missing_on => format!("; {}", not_on(missing_on)),
                 };
                 format!(
-                    "wait until {}: relying parties may use an older key set for {}{also}",
+                    "{first}wait until {}: relying parties may use an older key set for {}{also}",
                     moment(*until, now),
                     span(*cache)
                 )

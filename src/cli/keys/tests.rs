@@ -50,10 +50,12 @@ fn policy() -> Policy {
 }
 
 fn lists(source: &str, keys: &[&Key]) -> Listing {
+    let document = json!({ "keys": keys }).to_string();
+    let (keys, _) = KeySet::parse(document.as_bytes()).unwrap();
     Listing {
         source: source.to_owned(),
         is_file: !source.starts_with("https"),
-        keys: Some(KeySet::of(keys.iter().copied().cloned()).unwrap()),
+        keys: Some(keys),
     }
 }
 
@@ -122,7 +124,7 @@ fn a_key_is_safe_once_it_was_public_for_as_long_as_anybody_caches() {
             Sight::Listed,
             0,
             "wait",
-            "wait until 12:15:00 UTC: relying parties may use an older key set for 15m",
+            "public, but not known since when; wait until 12:15:00 UTC: relying parties may use an older key set for 15m",
         ),
         (
             known,
@@ -275,7 +277,10 @@ fn keys_that_are_not_active_say_when_they_go_or_went() {
     policy.admission = Admission::Hold;
     let held = step(&first, &[lists(ONE, &[&a, &b])], &policy, noon(60));
     let advice = told(&held, Sight::Listed, noon(60));
-    let approve = format!("not published: oidc-mirror keys approve {}", b.thumbprint());
+    let approve = format!(
+        "not published: oidc-mirror keys approve {} (or, with admission = \"pinned\", pinned-keys)",
+        b.thumbprint()
+    );
     assert_eq!(advice[1], ("approve", approve));
 
     let gone = step(&first, &[lists(ONE, &[&b])], &policy, noon(60));
@@ -337,7 +342,7 @@ fn publishers_are_read_together_and_revocation_counts_for_all() {
 
     let mut revoking = policy();
     revoking.revoked = [KeyName::parse(&a.thumbprint()).unwrap()].into();
-    let two = step(&two, &[lists(LOCAL, &[])], &revoking, noon(90));
+    let two = step(&two, &two.silence(), &revoking, noon(90));
     let merged = rows_of(&[share("node-1", one), share("node-2", two)]);
     assert_eq!(find(&merged, &a).state, State::Revoked);
     assert_eq!(find(&merged, &b).state, State::Active);
