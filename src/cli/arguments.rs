@@ -47,7 +47,7 @@ enum Command {
     ///
     /// Changes nothing, and works beside a running mirror. Exits with 0 when the keys are shown,
     /// with 1 when they cannot be read, and with 78 when the configuration cannot work.
-    Keys(keys::Arguments),
+    Keys(Box<keys::Arguments>),
     /// Publish the documents once to a bucket or directory, and exit
     ///
     /// Exits with 0 when the documents are there, whether or not they had to be written, with 1
@@ -152,7 +152,7 @@ impl Cli {
                 Exit::Done
             }
             Command::Demo(arguments) => demo::execute(arguments),
-            Command::Keys(arguments) => keys::execute(arguments),
+            Command::Keys(arguments) => keys::execute(*arguments),
             Command::Publish { selection, dry_run } => with(selection.load(None), |settings| {
                 publish::execute(&settings, dry_run)
             }),

@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::Output,
+    slice,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -20,7 +21,7 @@ use tokio::process::Command;
 
 use crate::support::{
     ApiServer, DISCOVERY, JWKS, Reply, jwks, p256,
-    s3::{ACCESS_KEY, REGION, S3Server, SECRET_KEY},
+    s3::{ACCESS_KEY, Denied, REGION, S3Server, SECRET_KEY},
     service::{Plan, Running, eventually},
 };
 
@@ -297,82 +298,65 @@ async fn where_nothing_is_to_be_read_the_next_step_is_named() {
     }
 }
 
-#[tokio::test]
-async fn a_bucket_tells_of_the_keys_of_all_its_publishers() {
-    let (shared, own) = (p256(), p256());
-    let servers = [lists(&[&shared]), lists(&[&shared, &own])];
-    let s3 = S3Server::start().await;
+/// Runs the binary for the target in `s3`, with credentials.
+async fn run_at(s3: &S3Server, arguments: &[&str]) -> Output {
     let endpoint = format!("mirror.target.endpoint={}", s3.url());
     let region = format!("mirror.target.region={REGION}");
     let place = ["--issuer", ISSUER, "--to", "s3://example-oidc/prod"];
-    let place = [
-        &place[..],
-        &[
-            "--set",
-            &endpoint,
-            "--set",
-            &region,
-            "--set",
-            "mirror.read-back=false",
-        ],
-    ]
-    .concat();
-    let signed = |arguments: &[&str]| {
-        let mut command = command(arguments);
-        command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY);
-        command.env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
-        command
-    };
-    for (publisher, server) in ["node-1", "node-2"].into_iter().zip(&servers) {
-        let ca_file = format!("mirror.ca-file={}", server.ca_file().display());
-        let token_file = format!("mirror.token-file={}", server.token_file().display());
-        let upstream = server.url();
-        let arguments = [
-            "publish",
-            "--publisher",
-            publisher,
-            "--upstream",
-            upstream.as_str(),
-        ];
-        let files = ["--set", &ca_file, "--set", &token_file];
-        let arguments = [&arguments[..], &files, &place].concat();
-        text(&signed(&arguments).output().await.unwrap(), 0);
-    }
+    let settings = [&*endpoint, &region, "mirror.read-back=false"];
+    let settings = settings.into_iter().flat_map(|it| ["--set", it]);
+    command(arguments)
+        .args(place)
+        .args(settings)
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        .output()
+        .await
+        .unwrap()
+}
+
+async fn publish(s3: &S3Server, publisher: &str, server: &ApiServer) {
+    let url = server.url();
+    let ca_file = format!("mirror.ca-file={}", server.ca_file().display());
+    let token_file = format!("mirror.token-file={}", server.token_file().display());
+    let who = [
+        "publish",
+        "--publisher",
+        publisher,
+        "--upstream",
+        url.as_str(),
+    ];
+    let files = ["--set", &ca_file, "--set", &token_file];
+    text(&run_at(s3, &[&who[..], &files].concat()).await, 0);
+}
+
+#[tokio::test]
+async fn a_bucket_tells_of_the_keys_of_all_its_publishers() {
+    let (shared, own) = (p256(), p256());
+    let s3 = S3Server::start().await;
+    publish(&s3, "node-1", &lists(&[&shared])).await;
+    publish(&s3, "node-2", &lists(&[&shared, &own])).await;
     for from in [
         &[][..],
         &["--from", "target"],
         &["--from", "s3://example-oidc/prod"],
     ] {
-        let arguments = [&["keys", "--offline", "--json"][..], &place, from].concat();
-        let output = signed(&arguments).output().await.unwrap();
+        let output = run_at(&s3, &[&["keys", "--offline", "--json"], from].concat()).await;
+        let rows = rows(&output);
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         let publishers = &answer["mirrors"][0]["publishers"];
-        assert_eq!(
-            [&publishers[0]["name"], &publishers[1]["name"]],
-            ["node-1", "node-2"]
-        );
-        let rows = rows(&output);
-        let seen_by = |kid: &str| {
-            row(&rows, kid).unwrap()["seen-by"]
-                .as_array()
-                .unwrap()
-                .clone()
-        };
-        assert_eq!(seen_by(shared.kid()).len(), 2);
-        assert_eq!(seen_by(own.kid()).len(), 1);
+        assert_eq!(publishers[0]["name"], "node-1");
+        assert_eq!(publishers[1]["name"], "node-2");
+        let seen_by = |kid: &str| row(&rows, kid).unwrap()["seen-by"].clone();
+        assert_eq!(seen_by(shared.kid()).as_array().unwrap().len(), 2);
+        assert_eq!(seen_by(own.kid()).as_array().unwrap().len(), 1);
         assert_eq!(seen_by(own.kid())[0]["publisher"], "node-2");
     }
-    let shown = text(
-        &signed(&[&["keys", "--offline"][..], &place].concat())
-            .output()
-            .await
-            .unwrap(),
-        0,
-    );
+    let shown = text(&run_at(&s3, &["keys", "--offline"]).await, 0);
     assert!(shown.contains("published by node-1 ("), "{shown}");
-    drop(s3);
-    let arguments = [&["keys", "--offline"][..], &place].concat();
-    text(&signed(&arguments).output().await.unwrap(), 1);
+    s3.deny(Denied::Get);
+    let told = text(&run_at(&s3, &["keys", "--offline"]).await, 1);
+    assert!(told.contains("could not read what is known"), "{told}");
 }
 
 #[tokio::test]
@@ -380,7 +364,7 @@ async fn a_state_that_may_not_be_read_names_the_way_out() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().display().to_string();
     remember(directory.path(), ISSUER, &p256(), 0).await;
-    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o000)).unwrap();
     let arguments = [
         "keys",
         "--offline",
@@ -412,13 +396,13 @@ async fn what_relying_parties_see_now_decides_whether_a_key_is_safe() {
     let discovery =
         serde_json::json!({"issuer": issuer, "jwks_uri": format!("{issuer}/openid/v1/jwks")});
     public.always(DISCOVERY, Reply::body(discovery.to_string()));
-    public.always(JWKS, Reply::body(jwks(&[key.clone()])));
+    public.always(JWKS, Reply::body(jwks(slice::from_ref(&key))));
     let directory = tempfile::tempdir().unwrap();
-    let root = directory.path().display().to_string();
     remember(directory.path(), &issuer, &key, 3600).await;
     let ask = async || {
-        let arguments = ["keys", "--json", "--issuer", &issuer, "--state-dir", &root];
-        let mut command = command(&arguments);
+        let mut command = command(&["keys", "--json"]);
+        command.env("OIDC_MIRROR_ISSUER", &issuer);
+        command.env("OIDC_MIRROR_STATE_DIR", directory.path());
         command.env("SSL_CERT_FILE", public.ca_file());
         rows(&command.output().await.unwrap()).remove(0)
     };
@@ -442,9 +426,10 @@ async fn what_relying_parties_see_now_decides_whether_a_key_is_safe() {
 }
 
 /// Leaves the state of a mirror that saw `key` in public so many seconds ago.
+#[expect(clippy::disallowed_methods, reason = "the binary has no other clock")]
 async fn remember(root: &Path, issuer: &str, key: &SigningKey, seconds: u64) {
     let now = Time::after_epoch(SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
-    let (keys, _) = KeySet::parse(jwks(&[key.clone()]).as_bytes()).unwrap();
+    let (keys, _) = KeySet::parse(jwks(slice::from_ref(key)).as_bytes()).unwrap();
     let round = [Listing {
         source: "https://10.0.0.11:6443/".to_owned(),
         is_file: false,

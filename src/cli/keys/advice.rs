@@ -218,32 +218,13 @@ impl Advice {
             Self::Keep {
                 is_newer_safe,
                 retain,
-            } => {
-                let first = if *is_newer_safe {
-                    ""
-                } else {
-                    "go on signing with it until a newer key is safe; "
-                };
-                format!(
-                    "{first}remove it from the API servers only after its last token has expired: \
-                     {} after the last of them stopped signing with it",
-                    span(*retain)
-                )
-            }
+            } => keep(*is_newer_safe, *retain),
             Self::NotEverywhere { since, missing_on } => format!(
                 "known to relying parties since {}, but {}: those would refuse its tokens",
                 moment(*since, now),
                 not_on(missing_on)
             ),
-            Self::NotPublic { sight, was_public } => {
-                let how_long = if *was_public { "any more" } else { "yet" };
-                let why = match sight {
-                    Sight::Missing | Sight::Listed => "the public key set does not list it",
-                    Sight::NotAsked => "it was never seen at the public issuer",
-                    Sight::Unreadable => "the public key set cannot be read from here",
-                };
-                format!("not public {how_long}: do not sign with it; {why}")
-            }
+            Self::NotPublic { sight, was_public } => not_public(*sight, *was_public),
             Self::Retired { since } => format!("gone since {}", moment(*since, now)),
             Self::Retires { left, retain } => format!(
                 "retires in {} at the earliest, when tokens signed with it have expired \
@@ -252,10 +233,8 @@ impl Advice {
                 span(*retain)
             ),
             Self::Revoked { since } => {
-                format!(
-                    "withdrawn since {}: its tokens are refused",
-                    moment(*since, now)
-                )
+                let since = moment(*since, now);
+                format!("withdrawn since {since}: its tokens are refused")
             }
             Self::Safe { since } => format!("safe to sign with since {}", moment(*since, now)),
             Self::Wait {
@@ -264,11 +243,7 @@ impl Advice {
                 is_dated,
                 missing_on,
             } => {
-                let first = if *is_dated {
-                    ""
-                } else {
-                    "public, but not known since when; "
-                };
+                let first = if *is_dated { "" } else { UNDATED };
                 let also = match missing_on.as_slice() {
                     [] => String::new(),
                     missing_on => format!("; {}", not_on(missing_on)),
@@ -283,7 +258,32 @@ impl Advice {
     }
 }
 
+fn keep(is_newer_safe: bool, retain: Duration) -> String {
+    let first = if is_newer_safe {
+        ""
+    } else {
+        "go on signing with it until a newer key is safe; "
+    };
+    format!(
+        "{first}remove it from the API servers only after its last token has expired: {} after the \
+         last of them stopped signing with it",
+        span(retain)
+    )
+}
+
+fn not_public(sight: Sight, was_public: bool) -> String {
+    let how_long = if was_public { "any more" } else { "yet" };
+    let why = match sight {
+        Sight::Listed | Sight::Missing => "the public key set does not list it",
+        Sight::NotAsked => "it was never seen at the public issuer",
+        Sight::Unreadable => "the public key set cannot be read from here",
+    };
+    format!("not public {how_long}: do not sign with it; {why}")
+}
+
 fn not_on(sources: &[Source]) -> String {
     let shown: Vec<_> = sources.iter().map(Source::to_string).collect();
     format!("not on {} yet", shown.join(", "))
 }
+
+const UNDATED: &str = "public, but not known since when; ";

@@ -38,9 +38,8 @@ pub(in crate::cli) struct Arguments {
 
 #[derive(Args, Debug)]
 struct Showing {
-    /// Where to read from: the admin listener of a running mirror (http://127.0.0.1:9443), the URL
-    /// of a target, or "target" for the first [default: the state directory, else the first target,
-    /// else the admin listener]
+    // As `help`, since rustdoc would take the URL for a link.
+    #[arg(help = FROM)]
     #[arg(long, value_name = "PLACE", value_parser = Place::parse)]
     from: Option<Place>,
     /// Print JSON, for machines
@@ -165,6 +164,9 @@ pub(super) fn print(text: &str) {
     _ = anstream::stdout().write_all(text.as_bytes());
 }
 
+const FROM: &str = "Where to read from: the admin listener of a running mirror \
+                    (http://127.0.0.1:9443), the URL of a target, or \"target\" for the first \
+                    [default: the state directory, else the first target, else the admin listener]";
 const EXAMPLES: &str = "\
 Examples:
   oidc-mirror keys --config /etc/oidc-mirror/mirror.toml
