@@ -356,17 +356,39 @@ fn publishers_are_read_together_and_revocation_counts_for_all() {
 }
 
 #[test]
-fn one_address_that_several_publishers_read_is_one_api_server() {
+fn one_address_that_several_publishers_read_is_one_api_server_as_last_read() {
+    let (a, b) = (key("a", 0), key("b", 1));
+    let round = [lists(ONE, &[&a]), lists(TWO, &[&a])];
+    let ledger = step(&Ledger::default(), &round, &policy(), noon(0));
+    let round = [lists(ONE, &[&a, &b]), lists(TWO, &[&a])];
+    let later = step(&ledger, &round, &policy(), noon(9));
+    for shares in [
+        [("x", &ledger), ("y", &later)],
+        [("x", &later), ("y", &ledger)],
+    ] {
+        let shares = shares.map(|(name, ledger)| (Some(name.to_owned()), ledger.clone()));
+        let rows = rows(&shares);
+        let names =
+            |sources: &[Source]| -> Vec<String> { sources.iter().map(Source::to_string).collect() };
+        let [first, second] = <[Row; 2]>::try_from(rows).unwrap();
+        assert_eq!(first.last_seen, noon(9));
+        assert_eq!(first.seen_by.len(), 2);
+        assert_eq!(names(&second.seen_by), ["https://10.0.0.11:6443"]);
+        assert_eq!(names(&second.missing_on), ["https://10.0.0.12:6443"]);
+    }
+}
+
+#[test]
+fn the_only_publisher_needs_no_name_beside_its_api_server() {
     let a = key("a", 0);
-    let ledger = step(&Ledger::default(), &[lists(ONE, &[&a])], &policy(), noon(0));
-    let later = step(&ledger, &[lists(ONE, &[&a])], &policy(), noon(9));
-    let rows = rows(&[
-        (Some("x".to_owned()), ledger),
-        (Some("y".to_owned()), later),
-    ]);
-    assert_eq!(rows.len(), 1);
-    assert_eq!(rows[0].seen_by.len(), 1);
-    assert_eq!(rows[0].last_seen, noon(9));
+    let ledger = step(
+        &Ledger::default(),
+        &[lists(LOCAL, &[&a])],
+        &policy(),
+        noon(0),
+    );
+    let rows = rows(&[(Some("node-1".to_owned()), ledger)]);
+    assert_eq!(rows[0].seen_by[0].host(), "127.0.0.1:6443");
 }
 
 #[test]
@@ -386,14 +408,17 @@ fn a_hostile_name_breaks_no_line_and_paints_nothing() {
         name: "default".to_owned(),
         issuer: Issuer::parse("https://oidc.example.com").unwrap(),
         times: times(),
-        from: "s3://b\u{1b}\n".to_owned(),
+        from: "s3://b\u{1b}[31m\nx".to_owned(),
         shares: vec![(Some(name), ledger)],
         unheeded: vec![KeyName::parse("\u{1b}]0;x\n").unwrap()],
     };
     let report = Report::new(known, Look::NotAsked, noon(9));
     for (width, lines) in [(Width::Wide, 5), (Width::Narrow, 6)] {
         let styled = table::render(std::slice::from_ref(&report), width);
-        let text = anstream::adapter::strip_str(&styled).to_string();
+        let own = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[32m"];
+        let text = own
+            .iter()
+            .fold(styled.clone(), |text, it| text.replace(it, ""));
         assert_eq!(text.lines().count(), lines, "{text}");
         let is_plain = |it: char| it == '\n' || (!it.is_control() && it != '\u{202e}');
         assert!(text.chars().all(is_plain), "{text:?}");
