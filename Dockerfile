@@ -13,10 +13,14 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --locked --profile dist --target "$(uname -m)-unknown-linux-musl" \
     && install -D --mode=755 target/*-unknown-linux-musl/dist/oidc-mirror /image/usr/bin/oidc-mirror \
     && install -D --mode=644 /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ca-certificates.crt \
-    && install -d --mode=1777 /image/tmp
+    && install -d --mode=1777 /image/tmp \
+    && install -d --mode=755 /image/var/lib \
+    && install -d --mode=700 /state/oidc-mirror
 
-# The binary is static: the image holds it, the CA roots for S3, and a /tmp for the demo.
+# The binary is static: the image holds it, the CA roots for S3, a /tmp for the demo, and a directory
+# that the user may write to, for state-dir and for a volume in its place.
 FROM scratch
 COPY --from=build /image/ /
+COPY --from=build --chown=65532:65532 /state/ /var/lib/
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/oidc-mirror"]

@@ -1,6 +1,11 @@
 //! What is shipped beside the binary says what the binary understands.
 
-use std::{collections::BTreeSet, error::Error as _, fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    error::Error as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Parser as _;
 use oidc_mirror::{
@@ -88,6 +93,24 @@ fn the_units_start_what_the_command_line_knows() {
             .find_map(|line| line.strip_prefix("ExecStart="));
         Cli::try_parse_from(command.unwrap().split(' ')).unwrap();
     }
+}
+
+#[test]
+fn the_service_may_write_where_its_configuration_keeps_the_state() {
+    let unit = read("systemd/oidc-mirror.service");
+    let name = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("StateDirectory="));
+    let state_dir = load(&reference()).unwrap().state_dir.unwrap();
+    assert_eq!(state_dir, Path::new("/var/lib").join(name.unwrap()));
+}
+
+#[test]
+fn the_pod_may_write_where_its_configuration_keeps_the_state() {
+    let state_dir = load(&read("config/sidecar.toml")).unwrap().state_dir;
+    let volume = state_dir.unwrap().parent().unwrap().to_owned();
+    let mount = format!("{{name: state, mountPath: {}}}", volume.display());
+    assert!(read("config/sidecar-pod.yaml").contains(&mount), "{mount}");
 }
 
 fn load(text: &str) -> Result<Settings, ConfigError> {
