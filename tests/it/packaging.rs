@@ -113,6 +113,46 @@ fn the_pod_may_write_where_its_configuration_keeps_the_state() {
     assert!(read("config/sidecar-pod.yaml").contains(&mount), "{mount}");
 }
 
+#[test]
+fn the_tests_that_the_map_names_are_there() {
+    let map = read("ARCHITECTURE.md");
+    let (_, invariants) = map.split_once("\n## The invariants\n").unwrap();
+    let (invariants, _) = invariants.split_once("\n## ").unwrap();
+    let tests = sources();
+    let rows = invariants.lines().filter(|line| line.starts_with("| "));
+    let held_by = rows.filter_map(|row| row.rsplit(" | ").next());
+    let mut named = 0;
+    for name in held_by.flat_map(|cell| cell.split('`').skip(1).step_by(2)) {
+        let name = name.rsplit("::").next().unwrap();
+        // A single word is a module.
+        if name.contains('_') && !name.contains('/') && !name.ends_with(".rs") {
+            // "…" stands for the rest of a long name.
+            let start = name.strip_suffix('…').map(str::to_owned);
+            let start = start.unwrap_or_else(|| format!("{name}("));
+            assert!(tests.contains(&format!("fn {start}")), "{name}");
+            named += 1;
+        }
+    }
+    assert!(named > 20, "{named}");
+}
+
+/// All Rust code, tests included.
+fn sources() -> String {
+    let mut folders = vec![root().join("src"), root().join("tests/it")];
+    let mut text = String::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                text += &fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    text
+}
+
 fn load(text: &str) -> Result<Settings, ConfigError> {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(&file, text).unwrap();
