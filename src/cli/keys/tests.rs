@@ -349,7 +349,7 @@ fn publishers_are_read_together_and_revocation_counts_for_all() {
 
     let mut revoking = policy();
     revoking.revoked = [KeyName::parse(&a.thumbprint()).unwrap()].into();
-    let two = step(&two, &two.silence(), &revoking, noon(90));
+    let (two, _) = two.decide(&revoking, noon(90)).unwrap();
     let merged = rows_of(&[share("node-1", one), share("node-2", two)]);
     assert_eq!(find(&merged, &a).state, State::Revoked);
     assert_eq!(find(&merged, &b).state, State::Active);
