@@ -108,6 +108,8 @@ async fn publish(
 }
 
 fn snapshot(kids: &[&str], complete: bool) -> Arc<Snapshot> {
+    // The seconds since 1970: each snapshot is later than the one before.
+    static CLOCK: AtomicU64 = AtomicU64::new(1);
     static JWK: LazyLock<Value> = LazyLock::new(|| {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
@@ -133,8 +135,6 @@ fn snapshot(kids: &[&str], complete: bool) -> Arc<Snapshot> {
         listing("https://10.0.0.1/", true),
         listing("https://10.0.0.2/", complete),
     ];
-    // Long ago, so that a later snapshot is a later one.
-    static CLOCK: AtomicU64 = AtomicU64::new(1);
     let now = Time::after_epoch(Duration::from_secs(CLOCK.fetch_add(1, Relaxed)));
     let stepped = Ledger::default().step(&round, &mirror.keys.policy, now);
     let (ledger, _) = stepped.unwrap();
