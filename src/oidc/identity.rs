@@ -3,7 +3,7 @@
 //! A kid is what the cluster says; the RFC 7638 thumbprint follows from the key itself; and the kid
 //! that Kubernetes computes follows from its DER encoding.
 
-use std::fmt;
+use std::{borrow::Borrow, collections::BTreeSet, fmt};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -117,8 +117,20 @@ impl KeyName {
         key.kid().as_str() == self.0 || key.thumbprint() == self.0
     }
 
+    /// Whether one of `names` means `key`.
+    pub(super) fn any_names(names: &BTreeSet<Self>, key: &Key) -> bool {
+        let named = |name: &str| names.contains(name);
+        !names.is_empty() && (named(key.kid().as_str()) || named(&key.thumbprint()))
+    }
+
     /// The name as written.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for KeyName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

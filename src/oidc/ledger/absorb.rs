@@ -1,50 +1,81 @@
 //! What an earlier run of the same publisher knew.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
-use super::{Ledger, Policy, Record, State};
+use super::{
+    Admission, Ledger, Policy, Record, State, Upstream,
+    step::{Step, forget, sort},
+};
 use crate::oidc::{KeySet, Time};
 
 impl Ledger {
     /// This ledger with what only `past`, an earlier one of the same publisher, remembers: keys
-    /// that this one never saw are as absent from its last round as any other.
+    /// that this one never saw are as absent from its last round as any other, and a source that
+    /// never answered said what it said to `past`.
+    ///
+    /// A kid that names another key than in `past` is in the result with both, while tokens of the
+    /// earlier may need it: then [`published`](Self::published) refuses until one is revoked.
     #[must_use]
     pub fn absorb(&self, past: &Self, policy: &Policy) -> Self {
-        let mut merged = self.clone();
-        let elapsed = self.as_of.since(past.as_of).min(policy.longest_gap());
+        // What was revoked later is not in the settings.
+        let policy = Policy {
+            revoked: self.revoked.clone(),
+            ..policy.clone()
+        };
+        let upstreams = self.upstreams_or(past);
+        let files = upstreams.iter().filter(|it| it.is_file);
+        let step = Step {
+            policy: &policy,
+            now: self.as_of,
+            elapsed: self.as_of.since(past.as_of).min(policy.longest_gap()),
+            is_complete: self.was_complete,
+            early: false,
+            listed: HashMap::new(),
+            vouched: files.flat_map(|it| &it.kids).collect(),
+        };
+        let mut keys = self.keys.clone();
         for old in &past.keys {
-            if let Some(known) = merged
-                .keys
-                .iter_mut()
-                .find(|it| it.key.kid() == old.key.kid())
-            {
-                if known.key == old.key {
-                    if known.state == old.state {
-                        known.since = known.since.min(old.since);
-                    }
-                    known.first_seen = known.first_seen.min(old.first_seen);
-                    known.published_since = earliest(known.published_since, old.published_since);
-                    known.public_since = earliest(known.public_since, old.public_since);
-                }
-                continue;
+            match keys.iter_mut().find(|it| it.key.kid() == old.key.kid()) {
+                Some(known) if known.key == old.key => step.recall(known, old),
+                Some(_) => keys.extend(step.miss(old).filter(Record::is_published)),
+                None => keys.extend(step.miss(old)),
             }
-            let mut record = old.clone();
-            match old.state {
-                _ if self.revokes(&old.key) => record.enter(State::Revoked, self.as_of),
-                _ if policy.unpins(&old.key) => continue,
-                State::Active if self.was_complete => record.enter(State::Retiring, self.as_of),
-                State::Retiring if self.was_complete => {
-                    record.absent_for += elapsed;
-                    if record.absent_for >= policy.retain_keys {
-                        record.enter(State::Retired, self.as_of);
-                    }
-                }
-                State::Held | State::Revoked => continue,
-                State::Active | State::Retiring | State::Retired => {}
-            }
-            merged.keys.push(record);
         }
-        merged
+        sort(&mut keys, &upstreams);
+        forget(&mut keys, self.as_of);
+        Self {
+            keys,
+            upstreams,
+            ..self.clone()
+        }
+    }
+
+    /// The sources of this ledger; those that never answered as `past` has them.
+    fn upstreams_or(&self, past: &Self) -> Vec<Upstream> {
+        let one = |upstream: &Upstream| {
+            let silent = upstream.last_answer.is_none();
+            let mut earlier = past.upstreams.iter().filter(|_| silent);
+            let earlier = earlier.find(|it| it.source == upstream.source);
+            earlier.unwrap_or(upstream).clone()
+        };
+        self.upstreams.iter().map(one).collect()
+    }
+}
+
+impl Step<'_> {
+    /// Gives a key the history that an earlier ledger knows.
+    fn recall(&self, known: &mut Record, old: &Record) {
+        // What was published before is not new; but pins are for all.
+        let was_admitted = self.policy.admission != Admission::Pinned || self.vouches(old);
+        if known.state == State::Held && old.is_published() && was_admitted {
+            known.enter(State::Active, self.now);
+        }
+        if known.state == old.state {
+            known.since = known.since.min(old.since);
+        }
+        known.first_seen = known.first_seen.min(old.first_seen);
+        known.published_since = earliest(known.published_since, old.published_since);
+        known.public_since = earliest(known.public_since, old.public_since);
     }
 }
 

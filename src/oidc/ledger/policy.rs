@@ -37,17 +37,16 @@ pub enum Admission {
 impl Policy {
     /// Whether `key` must not be published.
     pub fn revokes(&self, key: &Key) -> bool {
-        self.revoked.iter().any(|name| name.names(key))
+        KeyName::any_names(&self.revoked, key)
     }
 
     /// Whether `key` may be published although it is new; `early`, before every upstream has
     /// answered, nothing is new.
     pub(super) fn admits(&self, key: &Key, early: bool) -> bool {
-        let names = |set: &BTreeSet<KeyName>| set.iter().any(|name| name.names(key));
         match self.admission {
             Admission::Auto => true,
-            Admission::Hold => early || names(&self.approved),
-            Admission::Pinned => names(&self.pinned),
+            Admission::Hold => early || KeyName::any_names(&self.approved, key),
+            Admission::Pinned => KeyName::any_names(&self.pinned, key),
         }
     }
 

@@ -35,6 +35,9 @@ pub struct Ledger {
 pub struct Upstream {
     /// Its URL, or the path of the file.
     pub source: String,
+    /// Whether it is a file of the operator's.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_file: bool,
     /// When it last answered well; `None` when it never did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_answer: Option<Time>,
@@ -152,7 +155,7 @@ impl Ledger {
 
     /// Whether `key` was revoked when the last round ended.
     pub fn revokes(&self, key: &Key) -> bool {
-        self.revoked.iter().any(|name| name.names(key))
+        KeyName::any_names(&self.revoked, key)
     }
 
     /// Notes that these kids were seen at the public issuer.
@@ -177,6 +180,14 @@ impl Ledger {
             && self.is_complete() == other.is_complete()
             && self.keys.iter().zip(&other.keys).all(same)
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_false(it: &bool) -> bool {
+    !it
 }
 
 fn write_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,6 +1,9 @@
 //! One round: what the upstreams say now, applied to what is known.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use super::{Event, Ledger, Policy, Record, State, Upstream};
 use crate::oidc::{Key, KeySet, Kid, Reject, Time};
@@ -36,6 +39,10 @@ impl Ledger {
         let was_complete = !round.is_empty() && round.iter().all(|it| it.keys.is_some());
         let listed = listed(round, policy)?;
         let early = !self.is_complete();
+        let silent_files = round.iter().zip(&upstreams);
+        let silent_files = silent_files
+            .filter(|(listing, _)| listing.is_file && listing.keys.is_none())
+            .map(|(_, upstream)| upstream);
         let step = Step {
             policy,
             now,
@@ -43,6 +50,7 @@ impl Ledger {
             is_complete: was_complete,
             early,
             listed: listed.iter().map(|(key, by)| (key.kid(), by)).collect(),
+            vouched: silent_files.flat_map(|it| &it.kids).collect(),
         };
         let known: HashMap<_, _> = self.keys.iter().map(|it| (it.key.kid(), it)).collect();
         let mut keys = Vec::with_capacity(self.keys.len() + listed.len());
@@ -78,7 +86,7 @@ impl Ledger {
     pub fn decide(&self, policy: &Policy, now: Time) -> Result<(Self, Vec<Event>), Reject> {
         let silent = |upstream: &Upstream| Listing {
             source: upstream.source.clone(),
-            is_file: false,
+            is_file: upstream.is_file,
             keys: None,
         };
         let silence: Vec<_> = self.upstreams.iter().map(silent).collect();
@@ -94,12 +102,14 @@ impl Ledger {
         let one = |listing: &Listing| match (&listing.keys, before(&listing.source)) {
             (Some(keys), _) => Upstream {
                 source: listing.source.clone(),
+                is_file: listing.is_file,
                 last_answer: Some(now),
                 kids: keys.keys().iter().map(Key::kid).cloned().collect(),
             },
             (None, Some(before)) => before.clone(),
             (None, None) => Upstream {
                 source: listing.source.clone(),
+                is_file: listing.is_file,
                 last_answer: None,
                 kids: Vec::new(),
             },
@@ -110,21 +120,23 @@ impl Ledger {
 
 /// The sources of a key.
 #[derive(Debug, Default)]
-struct SeenBy {
+pub(super) struct SeenBy {
     sources: Vec<String>,
     in_file: bool,
 }
 
 /// The keys that `round` lists, in its order, and who lists each; revoked ones stand behind.
 fn listed(round: &Round, policy: &Policy) -> Result<Vec<(Key, SeenBy)>, Reject> {
-    let mut seen = HashMap::<&Kid, SeenBy>::new();
+    // What is revoked speaks only for itself, not for another key that has taken its kid.
+    let mut seen = HashMap::<(&Kid, bool), SeenBy>::new();
     let (mut sound, mut revoked) = (Vec::new(), Vec::<&Key>::new());
     for (listing, keys) in round.iter().filter_map(|it| Some((it, it.keys.as_ref()?))) {
         for key in keys.keys() {
-            let seen_by = seen.entry(key.kid()).or_default();
+            let is_revoked = policy.revokes(key);
+            let seen_by = seen.entry((key.kid(), is_revoked)).or_default();
             seen_by.sources.push(listing.source.clone());
             seen_by.in_file |= listing.is_file;
-            if policy.revokes(key) {
+            if is_revoked {
                 revoked.push(key);
             } else {
                 sound.push(key.clone());
@@ -132,23 +144,31 @@ fn listed(round: &Round, policy: &Policy) -> Result<Vec<(Key, SeenBy)>, Reject> 
         }
     }
     let sound = KeySet::of(sound)?;
+    let mut listed: Vec<_> = sound
+        .keys()
+        .iter()
+        .filter_map(|key| Some((key.clone(), seen.remove(&(key.kid(), false))?)))
+        .collect();
     // A revoked key is no contradiction to one that has taken its kid, which counts.
-    let keys = sound.keys().iter().chain(revoked);
-    Ok(keys
-        .filter_map(|key| Some((key.clone(), seen.remove(key.kid())?)))
-        .collect())
+    let revoked = revoked
+        .into_iter()
+        .filter(|key| sound.find(key.kid()).is_none());
+    listed.extend(revoked.filter_map(|key| Some((key.clone(), seen.remove(&(key.kid(), true))?))));
+    Ok(listed)
 }
 
 /// What a round means for one key.
-struct Step<'a> {
-    policy: &'a Policy,
-    now: Time,
+pub(super) struct Step<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) now: Time,
     /// The time since the last round, as far as it is believed.
-    elapsed: Duration,
-    is_complete: bool,
+    pub(super) elapsed: Duration,
+    pub(super) is_complete: bool,
     /// Whether some upstream has never answered, so that no key is new yet.
-    early: bool,
-    listed: HashMap<&'a Kid, &'a SeenBy>,
+    pub(super) early: bool,
+    pub(super) listed: HashMap<&'a Kid, &'a SeenBy>,
+    /// What the operator's files listed that cannot be read now.
+    pub(super) vouched: HashSet<&'a Kid>,
 }
 
 impl Step<'_> {
@@ -197,19 +217,26 @@ impl Step<'_> {
         // What was published before is not new; but pins are for all.
         let was_admitted = self.policy.admission != Pinned
             && known.is_some_and(|it| it.published_since.is_some() && it.state != State::Revoked);
-        by.in_file || was_admitted || self.policy.admits(key, self.early)
+        let is_vouched_for = known.is_some_and(|it| self.vouches(it));
+        by.in_file || was_admitted || is_vouched_for || self.policy.admits(key, self.early)
+    }
+
+    /// Whether a file that cannot be read now keeps this key where it stands.
+    pub(super) fn vouches(&self, record: &Record) -> bool {
+        record.is_published() && self.vouched.contains(record.key.kid())
     }
 
     /// A key that no source of this round lists; `None` when it is forgotten.
-    fn miss(&self, record: &Record) -> Option<Record> {
+    pub(super) fn miss(&self, record: &Record) -> Option<Record> {
         let mut record = record.clone();
         match record.state {
             _ if self.policy.revokes(&record.key) => record.enter(State::Revoked, self.now),
-            _ if self.policy.unpins(&record.key) => return None,
+            _ if self.policy.unpins(&record.key) && !self.vouches(&record) => return None,
             _ if !self.is_complete => {}
             State::Active => record.enter(State::Retiring, self.now),
             State::Retiring => {
-                record.absent_for += self.elapsed;
+                // What is stored may be any time.
+                record.absent_for = record.absent_for.saturating_add(self.elapsed);
                 if record.absent_for >= self.policy.retain_keys {
                     record.enter(State::Retired, self.now);
                 }
@@ -224,7 +251,7 @@ impl Step<'_> {
 
 /// Puts the keys that upstreams list, by what each last said, in their order; the others stay as
 /// they are, behind those.
-fn sort(keys: &mut [Record], upstreams: &[Upstream]) {
+pub(super) fn sort(keys: &mut [Record], upstreams: &[Upstream]) {
     let mut ranks = HashMap::new();
     for kid in upstreams.iter().flat_map(|it| &it.kids) {
         let rank = ranks.len();
@@ -238,7 +265,7 @@ fn sort(keys: &mut [Record], upstreams: &[Upstream]) {
 }
 
 /// Forgets what went long ago, and the oldest of too many.
-fn forget(keys: &mut Vec<Record>, now: Time) {
+pub(super) fn forget(keys: &mut Vec<Record>, now: Time) {
     keys.retain(|it| it.state != State::Retired || now.since(it.since) < RETIRED_KEPT);
     let mut retired: Vec<_> = keys
         .iter()

@@ -2,5 +2,6 @@
 
 mod cases;
 mod laws;
+mod runs;
 mod sample;
 mod stored;

@@ -90,3 +90,25 @@ fn times_alone_make_no_difference_worth_publishing() {
     assert!(!seen.agrees_with(&before));
     assert_eq!(seen.clone().seen_in_public(&kids, minutes(1 << 20)), seen);
 }
+
+#[test]
+fn no_time_that_is_stored_makes_a_later_round_panic() {
+    let mut stored = serde_json::to_value(full()).unwrap();
+    for record in stored["keys"].as_array_mut().unwrap() {
+        record["state"] = json!("retiring");
+        record["absent-for"] = json!(format!("{}s", u64::MAX));
+        record["since"] = json!("9999-12-31T23:59:59.999Z");
+    }
+    let text = stored.to_string();
+    let ledger: Ledger = parse_stored(text.as_bytes()).unwrap();
+    assert_eq!(
+        parse_stored::<Ledger>(&serde_json::to_vec(&ledger).unwrap()).unwrap(),
+        ledger
+    );
+    let now = ledger.as_of + std::time::Duration::from_hours(1);
+    let answers = round(&[Some("a"), Some("a")]);
+    let (next, _) = ledger.step(&answers, &policy(), now).unwrap();
+    assert_eq!(published(&next), "a");
+    let (fresh, _) = Ledger::default().step(&answers, &policy(), now).unwrap();
+    assert_eq!(published(&fresh.absorb(&ledger, &policy())), "a");
+}
