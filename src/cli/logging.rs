@@ -46,7 +46,10 @@ impl Logging {
         } else {
             level.min(LevelFilter::WARN)
         };
-        let filter = EnvFilter::new(format!("{libraries},oidc_mirror={level}"));
+        // This one warns with the whole answer of a credential service; we say the same without.
+        let discreet = libraries.min(LevelFilter::ERROR);
+        let directives = format!("{libraries},aws_config={discreet},oidc_mirror={level}");
+        let filter = EnvFilter::new(directives);
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(io::stderr)

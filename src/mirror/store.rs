@@ -41,7 +41,8 @@ impl StateDir {
     pub fn open(root: &Path) -> Result<Self, StateError> {
         let root = root.to_owned();
         let lock = fs::create_dir_all(root.join(DECISIONS)).and_then(|()| {
-            fs::set_permissions(&root, Permissions::from_mode(DIRECTORY_MODE))?;
+            // The root of a volume may belong to somebody else, who has decided about it.
+            _ = fs::set_permissions(&root, Permissions::from_mode(DIRECTORY_MODE));
             File::options()
                 .create(true)
                 .truncate(false)
