@@ -187,8 +187,7 @@ fn a_new_key_is_held_back_where_that_is_wanted() {
         ("ab".into(), Some(State::Held))
     );
     // The operator's own file needs no approval.
-    let mut listings = round(&[Some("a"), Some("abc")]);
-    listings.push(file("d"));
+    let listings = with_file(&[Some("a"), Some("abc")], file("d"));
     assert_eq!(story.listings(&listings).published(), "abd");
     story.policy.approved = names(&["c"]);
     assert_eq!(story.listings(&listings).published(), "abcd");
@@ -246,15 +245,6 @@ fn a_key_of_a_file_stays_beside_the_pins_while_the_file_has_it() {
         pinned: names(&["a"]),
         ..policy()
     });
-    let with_file = |answers: &[Option<&str>], file: Listing| {
-        let mut listings = round(answers);
-        listings.push(file);
-        listings
-    };
-    let unreadable = || Listing {
-        keys: None,
-        ..file("d")
-    };
     story.listings(&with_file(&[Some("a")], file("d")));
     assert_eq!(story.published(), "ad");
     // As at each start, and after each decision.
@@ -263,32 +253,42 @@ fn a_key_of_a_file_stays_beside_the_pins_while_the_file_has_it() {
     assert_eq!(story.published(), "ad");
     // A file that cannot be read has not changed its mind, even once an upstream lists the key.
     for answer in ["a", "ad", "ad", "a"] {
-        story.listings(&with_file(&[Some(answer)], unreadable()));
+        story.listings(&with_file(&[Some(answer)], unreadable("d")));
         assert_eq!(story.published(), "ad", "{answer}");
     }
     // A job knows it from the one before.
     let fresh = Ledger::default()
         .step(
-            &with_file(&[Some("a")], unreadable()),
+            &with_file(&[Some("a")], unreadable("d")),
             &story.policy,
             story.now(),
         )
         .unwrap()
         .0;
     assert_eq!(published(&fresh.absorb(&story.ledger, &story.policy)), "ad");
-    // A file vouches for its key and not for another that takes its kid.
-    story.policy.revoked = names(&[&keys("d").keys()[0].thumbprint()]);
-    story.listings(&with_file(&[Some("aD")], unreadable()));
-    assert_eq!(
-        (story.published(), story.state("d")),
-        ("a".into(), Some(State::Held))
-    );
-    story.policy.revoked.clear();
     // Out of the file and not pinned: gone.
-    story.listings(&with_file(&[Some("a")], file("d")));
-    assert_eq!(story.published(), "ad");
     story.listings(&with_file(&[Some("ad")], file("b")));
     assert_eq!(story.published(), "ab");
+}
+
+#[test]
+fn a_file_vouches_for_its_key_and_not_for_another_that_takes_its_kid() {
+    for admission in [Admission::Hold, Admission::Pinned] {
+        let mut story = Story::new(Policy {
+            admission,
+            pinned: names(&["a"]),
+            ..policy()
+        });
+        story.policy.revoked = names(&[&keys("d").keys()[0].thumbprint()]);
+        story.listings(&with_file(&[Some("a")], file("d")));
+        for file in [file("d"), unreadable("d"), file("d"), unreadable("d")] {
+            story.listings(&with_file(&[Some("aD")], file));
+            assert_eq!(
+                (story.published(), story.state("d")),
+                ("a".into(), Some(State::Held))
+            );
+        }
+    }
 }
 
 #[test]
@@ -395,14 +395,8 @@ fn more_keys_than_relying_parties_read_change_nothing() {
 #[test]
 fn a_file_that_cannot_be_read_makes_a_round_incomplete() {
     let mut story = Story::new(policy());
-    let mut listings = round(&[Some("ab")]);
-    listings.push(file("c"));
-    story.listings(&listings);
-    let mut listings = round(&[Some("a")]);
-    listings.push(Listing {
-        keys: None,
-        ..file("c")
-    });
-    assert_eq!(story.listings(&listings).published(), "acb");
+    story.listings(&with_file(&[Some("ab")], file("c")));
+    story.listings(&with_file(&[Some("a")], unreadable("c")));
+    assert_eq!(story.published(), "acb");
     assert_eq!(story.state("b"), Some(State::Active));
 }

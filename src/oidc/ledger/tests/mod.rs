@@ -1,5 +1,6 @@
 //! Tables of cases for the reader, laws for the machine.
 
+mod admission;
 mod cases;
 mod laws;
 mod runs;
