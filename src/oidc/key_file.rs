@@ -27,6 +27,10 @@ impl KeySet {
             };
         }
         let blocks = pem::parse_many(text).map_err(|_| KeyFileError::NotPem)?;
+        // Whatever else stands beside it, this is what the operator must know.
+        if blocks.iter().any(|it| it.tag().ends_with("PRIVATE KEY")) {
+            return Err(KeyFileError::Private);
+        }
         let keys = blocks.iter().map(parse_block);
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
         if keys.is_empty() {
@@ -39,7 +43,6 @@ impl KeySet {
 fn parse_block(block: &pem::Pem) -> Result<Key, KeyFileError> {
     let unfit = |reason| KeyFileError::Unfit(LeftOut { kid: None, reason });
     let jwk = match block.tag() {
-        tag if tag.ends_with("PRIVATE KEY") => return Err(KeyFileError::Private),
         "PUBLIC KEY" => jwk_of_spki(block.contents()),
         "RSA PUBLIC KEY" => jwk_of_rsa(block.contents()),
         tag => {

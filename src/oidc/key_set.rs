@@ -28,12 +28,12 @@ impl KeySet {
     /// [`Reject`] when nothing of the document may be used.
     pub fn parse(document: &[u8]) -> Result<(Self, Vec<LeftOut>), Reject> {
         let document = object(document)?;
-        let Some(Value::Array(jwks)) = document.get("keys") else {
-            return Err(Reject::NotAKeySet);
-        };
         if let Some(reject) = find_private(&document, None) {
             return Err(reject);
         }
+        let Some(Value::Array(jwks)) = document.get("keys") else {
+            return Err(Reject::NotAKeySet);
+        };
         let (mut keys, mut left_out) = (Vec::new(), Vec::new());
         for jwk in jwks {
             let jwk = jwk.as_object().ok_or(Reject::NotAKeySet)?;

@@ -46,6 +46,7 @@ impl Ledger {
         Self {
             keys,
             upstreams,
+            is_settled: self.is_settled || past.is_settled,
             ..self.clone()
         }
     }

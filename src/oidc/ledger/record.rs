@@ -22,6 +22,9 @@ pub struct Ledger {
     pub upstreams: Vec<Upstream>,
     /// Whether every source answered in the last round.
     pub(super) was_complete: bool,
+    /// Whether each upstream had answered once: what appears after that is new, whoever joins.
+    #[serde(default)]
+    pub(super) is_settled: bool,
     /// The keys: those listed, in the order of the upstreams, then the others.
     pub(super) keys: Vec<Record>,
     /// What was revoked when the last round ended.
@@ -148,9 +151,10 @@ impl Ledger {
         self.keys.is_empty() && self.last_answer.is_none()
     }
 
-    /// Whether every upstream of the last round has answered at some time.
+    /// Whether every upstream of the last round, files aside, has answered at some time.
     pub fn is_complete(&self) -> bool {
-        !self.upstreams.is_empty() && self.upstreams.iter().all(|it| it.last_answer.is_some())
+        let has_answered = |it: &Upstream| it.is_file || it.last_answer.is_some();
+        !self.upstreams.is_empty() && self.upstreams.iter().all(has_answered)
     }
 
     /// Whether `key` was revoked when the last round ended.

@@ -37,8 +37,17 @@ impl Ledger {
     ) -> Result<(Self, Vec<Event>), Reject> {
         let upstreams = self.upstreams_after(round, now);
         let was_complete = !round.is_empty() && round.iter().all(|it| it.keys.is_some());
-        let listed = listed(round, policy)?;
-        let early = !self.is_complete();
+        let known: HashMap<_, _> = self.keys.iter().map(|it| (it.key.kid(), it)).collect();
+        let mut listed = listed(round, policy)?;
+        // Another key has taken the kid of a revoked one, and stays.
+        let is_replaced = |key: &Key| {
+            let present = known.get(key.kid());
+            policy.revokes(key)
+                && present.is_some_and(|it| {
+                    it.key != *key && it.is_published() && !policy.revokes(&it.key)
+                })
+        };
+        listed.retain(|(key, _)| !is_replaced(key));
         let silent_files = round.iter().zip(&upstreams);
         let silent_files = silent_files
             .filter(|(listing, _)| listing.is_file && listing.keys.is_none())
@@ -48,11 +57,10 @@ impl Ledger {
             now,
             elapsed: now.since(self.as_of).min(policy.longest_gap()),
             is_complete: was_complete,
-            early,
+            early: !self.is_settled,
             listed: listed.iter().map(|(key, by)| (key.kid(), by)).collect(),
             vouched: silent_files.flat_map(|it| &it.kids).collect(),
         };
-        let known: HashMap<_, _> = self.keys.iter().map(|it| (it.key.kid(), it)).collect();
         let mut keys = Vec::with_capacity(self.keys.len() + listed.len());
         for (key, seen_by) in &listed {
             let known = known.get(key.kid()).copied();
@@ -64,14 +72,16 @@ impl Ledger {
         forget(&mut keys, now);
 
         let answered = round.iter().any(|it| !it.is_file && it.keys.is_some());
-        let after = Self {
+        let mut after = Self {
             as_of: now,
+            is_settled: self.is_settled,
             last_answer: answered.then_some(now).or(self.last_answer),
             upstreams,
             was_complete,
             keys,
             revoked: policy.revoked.clone(),
         };
+        after.is_settled |= after.is_complete();
         // There may be no more keys than relying parties read.
         after.published()?;
         let events = after.events_since(self);

@@ -94,7 +94,8 @@ proptest! {
                 turn.restart = Restart::FromState;
             }
             let round = turn.round();
-            let is_early = has_answered.contains(&false);
+            let mut upstreams = round.iter().zip(&has_answered).filter(|(it, _)| !it.is_file);
+            let is_early = upstreams.any(|(_, has)| !has);
             for (has, listing) in has_answered.iter_mut().zip(&round) {
                 *has |= listing.keys.is_some();
             }

@@ -400,3 +400,32 @@ fn a_file_that_cannot_be_read_makes_a_round_incomplete() {
     assert_eq!(story.published(), "acb");
     assert_eq!(story.state("b"), Some(State::Active));
 }
+
+#[test]
+fn no_broken_file_and_no_new_upstream_lets_a_held_key_in() {
+    let mut story = Story::new(Policy {
+        admission: Admission::Hold,
+        ..policy()
+    });
+    story.round(&[Some("a")]);
+    // An API server that joins and never answers.
+    story.round(&[Some("ab"), None]);
+    assert_eq!(story.published(), "a");
+    let mut listings = round(&[Some("ab")]);
+    listings.push(Listing {
+        keys: None,
+        ..file("c")
+    });
+    assert_eq!(story.listings(&listings).published(), "a");
+}
+
+#[test]
+fn a_server_that_still_lists_a_revoked_key_does_not_hold_up_its_successor() {
+    let mut story = Story::new(policy());
+    story.policy.revoked = names(&[&keys("a").keys()[0].thumbprint()]);
+    story.round(&[Some("A"), Some("A")]);
+    story.round(&[None, Some("ab")]);
+    assert_eq!(story.published(), "ab");
+    let published = story.ledger.published().unwrap().unwrap();
+    assert_eq!(published.keys()[0], keys("A").keys()[0]);
+}
