@@ -321,8 +321,8 @@ fn no_more_retired_keys_are_remembered_than_a_person_reads() {
         }]);
     }
     let retired = story.ledger.keys().iter();
-    let retired: Vec<_> = retired.filter(|it| it.state == State::Retired).collect();
-    assert_eq!(retired.len(), 100);
+    let retired = retired.filter(|it| it.state == State::Retired);
+    assert_eq!(retired.count(), 100);
     assert_eq!(story.state("k0"), None);
     assert_eq!(story.state("k117"), Some(State::Retired));
 }

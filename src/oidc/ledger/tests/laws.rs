@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, time::Duration};
 use proptest::prelude::*;
 
 use super::sample::{minutes, names, published, round};
-use crate::oidc::{Ledger, Listing, Policy, Time, parse_stored};
+use crate::oidc::{KeySet, Ledger, Listing, Policy, Time, parse_stored};
 
 /// What happens between two rounds, and in the second.
 #[derive(Clone, Debug)]
@@ -160,7 +160,7 @@ impl Owed {
 
 pub(super) fn is_listed(round: &[Listing], kid: char) -> bool {
     let sets = round.iter().filter_map(|it| it.keys.as_ref());
-    let mut kids = sets.flat_map(|it| it.keys()).map(|key| key.kid().as_str());
+    let mut kids = sets.flat_map(KeySet::keys).map(|key| key.kid().as_str());
     kids.any(|it| it.starts_with(kid))
 }
 
