@@ -173,13 +173,18 @@ impl Ledger {
         self
     }
 
-    /// Whether the other says the same of each key, whenever it was written.
+    /// Whether the other says the same of each key and of who lists it, whenever it was written.
     pub fn agrees_with(&self, other: &Self) -> bool {
         let essence = |record: &Record| (record.state, record.public_since.is_some());
         let same = |(one, other): (&Record, &Record)| {
             one.key == other.key && essence(one) == essence(other)
         };
+        let lists =
+            |it: &Upstream, other: &Upstream| it.source == other.source && it.kids == other.kids;
+        let pairs = || self.upstreams.iter().zip(&other.upstreams);
         self.keys.len() == other.keys.len()
+            && self.upstreams.len() == other.upstreams.len()
+            && pairs().all(|(it, other)| lists(it, other))
             && self.revoked == other.revoked
             && self.is_complete() == other.is_complete()
             && self.keys.iter().zip(&other.keys).all(same)
