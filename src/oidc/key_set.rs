@@ -63,8 +63,9 @@ impl KeySet {
     ///
     /// As [`union`](Self::union).
     pub fn of(keys: impl IntoIterator<Item = Key>) -> Result<Self, Reject> {
+        let keys = keys.into_iter();
         let mut set = Self::default();
-        let mut known = HashMap::new();
+        let mut known = HashMap::with_capacity(keys.size_hint().0);
         let (mut rsa, mut ec) = (0, 0);
         for key in keys {
             match known.entry(key.kid().clone()) {

@@ -1,6 +1,8 @@
 //! What is worth a line in a log.
 
-use super::{Ledger, State};
+use std::collections::HashMap;
+
+use super::{Ledger, Record, State};
 use crate::oidc::Kid;
 
 /// A key that came to stand elsewhere than before.
@@ -17,23 +19,24 @@ pub struct Event {
 impl Ledger {
     /// What changed between `before` and this.
     pub(super) fn events_since(&self, before: &Self) -> Vec<Event> {
-        let state_in = |ledger: &Self, kid: &Kid| {
-            let record = ledger.keys.iter().find(|record| record.key.kid() == kid);
-            record.map(|record| record.state)
+        let states = |records: &[Record]| -> Vec<(Kid, State)> {
+            let states = records.iter().map(|it| (it.key.kid().clone(), it.state));
+            states.collect()
         };
-        let changed = self.keys.iter().filter_map(|record| {
-            let kid = record.key.kid();
-            let (before, now) = (state_in(before, kid), Some(record.state));
-            let kid = kid.clone();
+        // Mostly nothing has changed.
+        let (old, new) = (states(&before.keys), states(&self.keys));
+        if old == new {
+            return Vec::new();
+        }
+        let known: HashMap<_, _> = old.iter().cloned().collect();
+        let present: HashMap<_, _> = new.iter().cloned().collect();
+        let gone = old
+            .into_iter()
+            .filter(|(kid, _)| !present.contains_key(kid));
+        let event = |(kid, _): (Kid, State)| {
+            let (before, now) = (known.get(&kid).copied(), present.get(&kid).copied());
             (before != now).then_some(Event { kid, before, now })
-        });
-        let forgotten = before.keys.iter().filter_map(|record| {
-            let kid = record.key.kid();
-            let is_gone = state_in(self, kid).is_none();
-            let (before, now) = (Some(record.state), None);
-            let kid = kid.clone();
-            is_gone.then_some(Event { kid, before, now })
-        });
-        changed.chain(forgotten).collect()
+        };
+        new.into_iter().chain(gone).filter_map(event).collect()
     }
 }

@@ -130,28 +130,53 @@ impl Ledger {
 
 /// The sources of a key.
 #[derive(Debug, Default)]
-pub(super) struct SeenBy {
-    sources: Vec<String>,
+pub(super) struct SeenBy<'a> {
+    /// With their places in the round.
+    sources: Vec<(usize, &'a str)>,
     in_file: bool,
 }
 
+/// What is listed, and by whom: API servers mostly list the same, which is then looked at once.
+type Groups<'a> = Vec<(&'a KeySet, Vec<(usize, &'a Listing)>)>;
+
+fn groups(round: &Round) -> Groups<'_> {
+    let mut groups = Groups::new();
+    for (at, listing) in round.iter().enumerate() {
+        let Some(keys) = &listing.keys else { continue };
+        match groups.iter_mut().find(|(other, _)| *other == keys) {
+            Some((_, listings)) => listings.push((at, listing)),
+            None => groups.push((keys, vec![(at, listing)])),
+        }
+    }
+    groups
+}
+
 /// The keys that `round` lists, in its order, and who lists each; revoked ones stand behind.
-fn listed(round: &Round, policy: &Policy) -> Result<Vec<(Key, SeenBy)>, Reject> {
+fn listed<'a>(round: &'a Round, policy: &Policy) -> Result<Vec<(Key, SeenBy<'a>)>, Reject> {
     // What is revoked speaks only for itself, not for another key that has taken its kid.
-    let mut seen = HashMap::<(&Kid, bool), SeenBy>::new();
+    let most = round
+        .iter()
+        .filter_map(|it| it.keys.as_ref())
+        .map(KeySet::len);
+    let most = most.max().unwrap_or_default();
+    let mut seen = HashMap::<(&Kid, bool), SeenBy<'a>>::with_capacity(most);
     let (mut sound, mut revoked) = (Vec::new(), Vec::<&Key>::new());
-    for (listing, keys) in round.iter().filter_map(|it| Some((it, it.keys.as_ref()?))) {
+    for (keys, listings) in groups(round) {
         for key in keys.keys() {
             let is_revoked = policy.revokes(key);
             let seen_by = seen.entry((key.kid(), is_revoked)).or_default();
-            seen_by.sources.push(listing.source.clone());
-            seen_by.in_file |= listing.is_file;
+            let sources = listings.iter().map(|(at, it)| (*at, it.source.as_str()));
+            seen_by.sources.extend(sources);
+            seen_by.in_file |= listings.iter().any(|(_, it)| it.is_file);
             if is_revoked {
                 revoked.push(key);
             } else {
                 sound.push(key.clone());
             }
         }
+    }
+    for seen_by in seen.values_mut() {
+        seen_by.sources.sort_unstable();
     }
     let sound = KeySet::of(sound)?;
     let mut listed: Vec<_> = sound
@@ -176,7 +201,7 @@ pub(super) struct Step<'a> {
     pub(super) is_complete: bool,
     /// Whether some upstream has never answered, so that no key is new yet.
     pub(super) early: bool,
-    pub(super) listed: HashMap<&'a Kid, &'a SeenBy>,
+    pub(super) listed: HashMap<&'a Kid, &'a SeenBy<'a>>,
     /// What the operator's files listed that cannot be read now.
     pub(super) vouched: HashSet<&'a Kid>,
 }
@@ -187,7 +212,7 @@ impl Step<'_> {
     }
 
     /// A key that a source lists.
-    fn list(&self, key: &Key, by: &SeenBy, known: Option<&Record>) -> Result<Record, Reject> {
+    fn list(&self, key: &Key, by: &SeenBy<'_>, known: Option<&Record>) -> Result<Record, Reject> {
         let known = match known {
             Some(known) if known.key == *key => Some(known),
             Some(known) if known.is_published() && !self.policy.revokes(&known.key) => {
@@ -210,7 +235,10 @@ impl Step<'_> {
             public_since: None,
         });
         record.last_seen = self.now;
-        record.seen_by.clone_from(&by.sources);
+        let sources = || by.sources.iter().map(|(_, source)| *source);
+        if !sources().eq(record.seen_by.iter()) {
+            record.seen_by = sources().map(str::to_owned).collect();
+        }
         let state = if self.policy.revokes(key) {
             State::Revoked
         } else if self.admits(key, by, known) {
@@ -222,7 +250,7 @@ impl Step<'_> {
         Ok(record)
     }
 
-    fn admits(&self, key: &Key, by: &SeenBy, known: Option<&Record>) -> bool {
+    fn admits(&self, key: &Key, by: &SeenBy<'_>, known: Option<&Record>) -> bool {
         use super::Admission::Pinned;
         // What was published before is not new; but pins are for all.
         let was_admitted = self.policy.admission != Pinned
@@ -262,10 +290,17 @@ impl Step<'_> {
 /// Puts the keys that upstreams list, by what each last said, in their order; the others stay as
 /// they are, behind those.
 pub(super) fn sort(keys: &mut [Record], upstreams: &[Upstream]) {
-    let mut ranks = HashMap::new();
-    for kid in upstreams.iter().flat_map(|it| &it.kids) {
-        let rank = ranks.len();
-        ranks.entry(kid).or_insert(rank);
+    let mut ranks = HashMap::with_capacity(keys.len());
+    let mut before: &[Kid] = &[];
+    for upstream in upstreams {
+        // What the one before said gives no new ranks.
+        if upstream.kids != before {
+            for kid in &upstream.kids {
+                let rank = ranks.len();
+                ranks.entry(kid).or_insert(rank);
+            }
+            before = &upstream.kids;
+        }
     }
     keys.sort_by_cached_key(|record| {
         let is_gone = matches!(record.state, State::Retiring | State::Retired);
