@@ -276,7 +276,7 @@ async fn keys_are_told_with_what_advice_needs() {
     };
     assert_eq!(record.key.kid().as_str(), key.kid());
     assert_eq!(record.state, State::Active);
-    assert_eq!(record.seen_by, [server.url().to_string()]);
+    assert_eq!(*record.seen_by, [server.url().to_string()]);
     let again: KeysAnswer = serde_json::from_slice(&serde_json::to_vec(&keys).unwrap()).unwrap();
     assert_eq!(again, keys);
 }

@@ -1,6 +1,6 @@
 //! What an earlier run of the same publisher knew.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
     Admission, Ledger, Policy, Record, State, Upstream,
@@ -96,7 +96,7 @@ impl Ledger {
                 absent_for: Duration::ZERO,
                 first_seen: now,
                 last_seen: now,
-                seen_by: Vec::new(),
+                seen_by: Arc::default(),
                 published_since: Some(now),
                 public_since: None,
             });

@@ -1,6 +1,6 @@
 //! The ledger as it is kept and stored.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -67,8 +67,9 @@ pub struct Record {
     pub first_seen: Time,
     /// When an upstream last listed it.
     pub last_seen: Time,
-    /// The sources that list it, or did so last.
-    pub seen_by: Vec<String>,
+    /// The sources that list it, or did so last; shared from round to round.
+    #[serde(serialize_with = "write_shared", deserialize_with = "read_shared")]
+    pub seen_by: Arc<Vec<String>>,
     /// Since when it has been given out; `None` when it never was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published_since: Option<Time>,
@@ -197,6 +198,17 @@ impl Ledger {
 )]
 fn is_false(it: &bool) -> bool {
     !it
+}
+
+fn write_shared<S: Serializer>(
+    sources: &Arc<Vec<String>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    sources.as_slice().serialize(serializer)
+}
+
+fn read_shared<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Vec<String>>, D::Error> {
+    Vec::deserialize(deserializer).map(Arc::new)
 }
 
 fn write_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

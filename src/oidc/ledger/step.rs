@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -230,14 +231,14 @@ impl Step<'_> {
             absent_for: Duration::ZERO,
             first_seen: self.now,
             last_seen: self.now,
-            seen_by: Vec::new(),
+            seen_by: Arc::default(),
             published_since: None,
             public_since: None,
         });
         record.last_seen = self.now;
         let sources = || by.sources.iter().map(|(_, source)| *source);
         if !sources().eq(record.seen_by.iter()) {
-            record.seen_by = sources().map(str::to_owned).collect();
+            record.seen_by = Arc::new(sources().map(str::to_owned).collect());
         }
         let state = if self.policy.revokes(key) {
             State::Revoked
