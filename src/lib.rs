@@ -20,6 +20,7 @@ pub mod cli;
 mod clock;
 pub mod config;
 pub mod demo;
+mod file;
 pub mod mirror;
 pub mod oidc;
 pub mod publish;

@@ -51,6 +51,7 @@ impl Memory {
     pub fn open(mirror: &settings::Mirror, directory: &StateDir) -> Self {
         let store = directory.store(&mirror.name, &mirror.issuer);
         let ledger = load(&mirror.name, &store);
+        let decisions = store.decisions();
         let mut memory = Self {
             decided: directory.decided(),
             store: Some(store),
@@ -59,7 +60,7 @@ impl Memory {
         };
         // Until the decisions can be read those stand that the ledger saw.
         memory.decisions.revoked.clone_from(&memory.ledger.revoked);
-        memory.read_decisions();
+        memory.take_decisions(decisions);
         memory
     }
 
@@ -80,10 +81,15 @@ impl Memory {
         }
     }
 
-    pub(super) fn read_decisions(&mut self) {
+    /// Reads what the operator has decided meanwhile.
+    pub(super) async fn read_decisions(&mut self) {
         let Some(store) = &self.store else { return };
+        let decisions = store.decisions_off_thread().await;
+        self.take_decisions(decisions);
+    }
+
+    fn take_decisions(&mut self, decisions: Result<Decisions, StateError>) {
         let mirror = &self.mirror;
-        let decisions = store.decisions();
         let change = self.unreadable.set(decisions.is_err());
         match decisions {
             Ok(decisions) => self.decisions = decisions,

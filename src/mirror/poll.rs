@@ -59,13 +59,16 @@ impl Mirror {
     /// # Errors
     ///
     /// [`CredentialError`] when a credential is missing, unreadable or refused.
-    pub async fn open(settings: settings::Mirror, memory: Memory) -> Result<Self, CredentialError> {
+    pub async fn open(
+        settings: settings::Mirror,
+        mut memory: Memory,
+    ) -> Result<Self, CredentialError> {
         let upstreams = upstream::connect(&settings).await?;
         let key_files = settings.keys.extra_files.iter().cloned();
         let mut mirror = Self {
             upstreams: upstreams.into_iter().map(Polled::new).collect(),
             key_files: key_files.map(KeyFile::new).collect(),
-            ledger: memory.ledger.clone(),
+            ledger: std::mem::take(&mut memory.ledger),
             memory,
             issuers_agree: true,
             contradiction: Alarm::default(),
@@ -77,7 +80,6 @@ impl Mirror {
             settings,
         };
         mirror.decide();
-        mirror.hand_over();
         mirror.tell(None, None);
         Ok(mirror)
     }
@@ -104,7 +106,10 @@ impl Mirror {
             let pause = backoff::pause(self.failures, self.settings.poll_interval, fastrand::f64());
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.memory.decided() => self.decide(),
+                () = self.memory.decided() => {
+                    self.memory.read_decisions().await;
+                    self.decide();
+                }
             }
         }
     }
@@ -125,7 +130,7 @@ impl Mirror {
     /// Asks every upstream once and hands over a new snapshot if anything changed.
     async fn round(&mut self) {
         let round = self.listings().await;
-        self.memory.read_decisions();
+        self.memory.read_decisions().await;
         let contradiction = self.step(&round);
         let state_error = self.memory.save(&self.ledger).await;
         self.hand_over();
@@ -170,7 +175,6 @@ impl Mirror {
 
     /// Applies what the operator decided, without waiting for an upstream.
     fn decide(&mut self) {
-        self.memory.read_decisions();
         if !self.ledger.is_blank() {
             let now = clock::now();
             let decided = self.ledger.decide(&self.policy(), now);

@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File, Permissions, TryLockError},
-    io::{self, Read as _, Write as _},
+    io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -14,11 +14,13 @@ use std::{
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tempfile::NamedTempFile;
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
-use crate::oidc::{Issuer, KeyName, Ledger, Time, parse_stored};
+use crate::{
+    file,
+    oidc::{Issuer, KeyName, Ledger, Time, parse_stored},
+};
 
 /// The state directory of this process: no other one may use it meanwhile.
 #[derive(Debug)]
@@ -196,8 +198,23 @@ impl Store {
     ///
     /// [`StateError`] when there is a file that cannot be used.
     pub fn decisions(&self) -> Result<Decisions, StateError> {
-        let decided = read::<Versioned<Decisions>>(&self.decisions)?;
-        Ok(decided.map(|it| it.content).unwrap_or_default())
+        decisions(&self.decisions)
+    }
+
+    /// As [`decisions`](Self::decisions), without holding up anything when the disk does.
+    ///
+    /// # Errors
+    ///
+    /// As [`decisions`](Self::decisions).
+    pub async fn decisions_off_thread(&self) -> Result<Decisions, StateError> {
+        let path = self.decisions.clone();
+        let reading = tokio::task::spawn_blocking(move || decisions(&path));
+        reading.await.unwrap_or_else(|died| {
+            Err(StateError::Read {
+                path: self.decisions.clone(),
+                source: died.into(),
+            })
+        })
     }
 
     /// Changes what is decided, for good; a running mirror sees it within a second.
@@ -242,20 +259,19 @@ struct Version {
     version: u32,
 }
 
+fn decisions(path: &Path) -> Result<Decisions, StateError> {
+    let decided = read::<Versioned<Decisions>>(path)?;
+    Ok(decided.map(|it| it.content).unwrap_or_default())
+}
+
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> {
     let failed = |source| StateError::Read {
         path: path.to_owned(),
         source,
     };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
+    let Some(text) = file::read(path, MAX_FILE_BYTES).map_err(failed)? else {
+        return Ok(None);
     };
-    let mut text = Vec::new();
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut text)
-        .map_err(failed)?;
     let corrupt = |source| StateError::Corrupt {
         path: path.to_owned(),
         source,
@@ -271,16 +287,8 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> {
 }
 
 fn replace(path: &Path, content: &impl Serialize, mode: u32) -> io::Result<()> {
-    let directory = path.parent().expect("a state file is in a directory");
-    fs::create_dir_all(directory)?;
-    // Only within one file system is a rename one step.
-    let mut file = NamedTempFile::new_in(directory)?;
-    file.write_all(&serde_json::to_vec_pretty(content)?)?;
-    let permissions = Permissions::from_mode(mode);
-    file.as_file().set_permissions(permissions)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(directory)?.sync_all()
+    fs::create_dir_all(path.parent().expect("a state file is in a directory"))?;
+    file::replace(path, &serde_json::to_vec_pretty(content)?, mode)
 }
 
 /// Why what was remembered cannot be used, or cannot be remembered.
@@ -376,7 +384,7 @@ const LEDGER_MODE: u32 = 0o600;
 const DECISIONS_MODE: u32 = 0o644;
 const DECISIONS_DIRECTORY_MODE: u32 = 0o755;
 /// More than the largest ledger.
-const MAX_FILE_BYTES: u64 = 8 << 20;
+const MAX_FILE_BYTES: usize = 8 << 20;
 /// How long a save may hold up what is published.
 const SAVE_PATIENCE: Duration = Duration::from_secs(2);
 /// As much of a foreign issuer as a message shows.

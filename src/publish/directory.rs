@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File, Permissions},
-    io::{self, Read as _, Write as _},
+    io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -13,13 +13,13 @@ use std::{
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use tempfile::NamedTempFile;
 use tokio::task;
 
 use super::{
     error::{Action, PublishError},
     object::{Condition, Found, Name, Object, Standing, Version},
 };
+use crate::file;
 
 /// The directory, with the documents at the paths that they have under the issuer.
 #[derive(Clone, Debug)]
@@ -39,8 +39,8 @@ impl Directory {
     /// What stands in the place of one object.
     pub(super) async fn read(&self, name: Name) -> Result<Found, PublishError> {
         let path = self.root.join(name.path());
-        let file = path.clone();
-        let body = off_thread(move || read(&file, name.limit_bytes()))
+        let wanted = path.clone();
+        let body = off_thread(move || file::read(&wanted, name.limit_bytes()))
             .await
             .map_err(|source| failed(Action::Read, path, source))?;
         match body {
@@ -94,18 +94,6 @@ async fn off_thread<T: Send + 'static>(
     task::spawn_blocking(work).await?
 }
 
-/// The file's bytes, at most one more than it may have; `None` when there is no file.
-fn read(path: &Path, limit_bytes: usize) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut body = Vec::new();
-    file.take(limit_bytes as u64 + 1).read_to_end(&mut body)?;
-    Ok(Some(body))
-}
-
 fn version(body: &[u8]) -> Version {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, body))
 }
@@ -128,7 +116,7 @@ fn replace_if(
     let lock = File::open(private)?;
     lock.lock()?;
     let path = root.join(name.path());
-    let present = read(&path, name.limit_bytes())?.map(|body| version(&body));
+    let present = file::read(&path, name.limit_bytes())?.map(|body| version(&body));
     let holds = match condition {
         Condition::IfMissing => present.is_none(),
         Condition::IfVersion(expected) => present.as_ref() == Some(expected),
@@ -140,21 +128,9 @@ fn replace_if(
         Name::State => PRIVATE_FILE_MODE,
         Name::Discovery | Name::Jwks => FILE_MODE,
     };
-    replace(&path, body, mode)?;
+    create(path.parent().expect("an object's path has a directory"))?;
+    file::replace(&path, body, mode)?;
     Ok(Some(version(body)))
-}
-
-fn replace(path: &Path, body: &Bytes, mode: u32) -> io::Result<()> {
-    let directory = path.parent().expect("an object's path has a directory");
-    create(directory)?;
-    // Only within one file system is a rename one step.
-    let mut file = NamedTempFile::new_in(directory)?;
-    file.write_all(body)?;
-    file.as_file()
-        .set_permissions(Permissions::from_mode(mode))?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(directory)?.sync_all()
 }
 
 /// Creates `directory` and those above it, as far as they are missing.
