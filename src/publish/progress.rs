@@ -1,11 +1,6 @@
 //! How publishing to one target goes: for the operator, and for those who read back.
 
-use std::sync::Arc;
-
-use crate::{
-    config::settings::Target,
-    oidc::{Snapshot, Time},
-};
+use crate::{config::settings::Target, oidc::Time};
 
 /// How publishing to one target goes.
 #[derive(Clone, Debug)]
@@ -14,8 +9,6 @@ pub struct Progress {
     pub mirror: String,
     /// The URL of the target.
     pub target: String,
-    /// What is published, and since when this process knows; `None` before the first success.
-    pub published: Option<Arc<Snapshot>>,
     /// When the target was last found, or made, as it should be.
     pub last_success: Option<Time>,
     /// Why the last try failed, shortly; `None` when it succeeded.
@@ -37,7 +30,6 @@ impl Progress {
         Self {
             mirror: mirror.to_owned(),
             target: target.to_string(),
-            published: None,
             last_success: None,
             failure: None,
             writes: 0,

@@ -58,7 +58,6 @@ impl Publisher {
             Ok(outcome) => {
                 self.published
                     .send_replace(Some(Arc::clone(&outcome.published)));
-                progress.published = Some(Arc::clone(&outcome.published));
                 progress.last_success = Some(clock::now());
                 progress.failure = None;
                 progress.writes += u64::from(!outcome.changes.is_empty());
@@ -118,12 +117,12 @@ impl Course {
         }
         self.ignores_conditions = outcome.ignores_conditions;
         let documents = outcome.changes.iter().filter(|it| it.name != Name::State);
-        let documents: Vec<_> = documents.cloned().collect();
+        let documents = listed(documents);
         if documents.is_empty() {
             debug!(%target, changes = listed(&outcome.changes), "the documents are as they should be");
         } else {
             let keys = outcome.published.keys.len();
-            info!(%target, changes = listed(&documents), keys, "published");
+            info!(%target, changes = documents, keys, "published");
         }
     }
 
@@ -241,8 +240,8 @@ fn kids(kids: &[Kid]) -> String {
 }
 
 /// Changes in one line, for logs.
-pub fn listed(changes: &[Change]) -> String {
-    let shown: Vec<_> = changes.iter().map(Change::to_string).collect();
+pub fn listed<'a>(changes: impl IntoIterator<Item = &'a Change>) -> String {
+    let shown: Vec<_> = changes.into_iter().map(Change::to_string).collect();
     shown.join(", ")
 }
 
