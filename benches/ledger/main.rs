@@ -7,24 +7,17 @@
 #![expect(clippy::disallowed_types, reason = "what is measured is real time")]
 
 use std::{
-    collections::BTreeSet,
     hint::black_box,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use oidc_mirror::oidc::{Admission, KeySet, Ledger, Listing, Policy, Time, parse_stored};
+use oidc_mirror::oidc::{KeySet, Ledger, Listing, Policy, Time, parse_stored};
 use serde_json::{Value, json};
 
 fn main() -> ExitCode {
-    let policy = Policy {
-        retain_keys: Duration::from_hours(24),
-        admission: Admission::Auto,
-        pinned: BTreeSet::new(),
-        approved: BTreeSet::new(),
-        revoked: BTreeSet::new(),
-    };
+    let policy = Policy::default();
     let keys = keys();
     let round: Vec<_> = (0..UPSTREAMS)
         .map(|at| Listing {

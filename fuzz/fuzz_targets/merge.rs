@@ -3,19 +3,13 @@
 
 #![no_main]
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use oidc_mirror::oidc::{Admission, KeySet, Ledger, Listing, Policy, Time};
+use oidc_mirror::oidc::{KeySet, Ledger, Listing, Policy, Time};
 
 fuzz_target!(|documents: &[u8]| {
-    let policy = Policy {
-        retain_keys: Duration::from_hours(24),
-        admission: Admission::Auto,
-        pinned: BTreeSet::new(),
-        approved: BTreeSet::new(),
-        revoked: BTreeSet::new(),
-    };
+    let policy = Policy::default();
     let now = Time::after_epoch(Duration::from_secs(1));
     let mut round: Vec<_> = documents
         .split(|byte| *byte == 0)

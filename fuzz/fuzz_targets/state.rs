@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use oidc_mirror::oidc::{Admission, KeySet, Ledger, Listing, Policy, parse_stored};
@@ -26,11 +26,9 @@ fuzz_target!(|text: &[u8]| {
 /// Nothing that is stored makes a later round panic, nor one that another process made.
 fn go_on(ledger: &Ledger, admission: Admission) {
     let policy = Policy {
-        retain_keys: Duration::from_hours(24),
         admission,
-        pinned: BTreeSet::new(),
-        approved: BTreeSet::new(),
         revoked: ledger.revoked.clone(),
+        ..Policy::default()
     };
     let now = ledger.as_of + Duration::from_mins(1);
     let listing = |keys| Listing {

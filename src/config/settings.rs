@@ -3,7 +3,7 @@
 //! Everything here was checked by [`Settings::load`]; a value of these types
 //! needs no further validation. Durations are positive, paths are as the operator wrote them.
 
-use std::{collections::BTreeSet, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use http::HeaderValue;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::{
     cache_control,
-    oidc::{Admission, Issuer, Policy},
+    oidc::{Issuer, Policy},
 };
 
 /// Everything the process was asked to do.
@@ -251,13 +251,7 @@ pub enum Encryption {
 impl Default for Keys {
     fn default() -> Self {
         Self {
-            policy: Policy {
-                retain_keys: Duration::from_hours(24),
-                admission: Admission::default(),
-                pinned: BTreeSet::new(),
-                approved: BTreeSet::new(),
-                revoked: BTreeSet::new(),
-            },
+            policy: Policy::default(),
             extra_files: Vec::new(),
             max_stale: None,
             relying_party_cache: Duration::from_mins(15),

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -40,13 +40,7 @@ fn key(kid: &str, number: usize) -> Key {
 }
 
 fn policy() -> Policy {
-    Policy {
-        retain_keys: Duration::from_hours(24),
-        admission: Admission::Auto,
-        pinned: BTreeSet::new(),
-        approved: BTreeSet::new(),
-        revoked: BTreeSet::new(),
-    }
+    Policy::default()
 }
 
 fn lists(source: &str, keys: &[&Key]) -> Listing {

@@ -34,6 +34,19 @@ pub enum Admission {
     Pinned,
 }
 
+/// Every key of the upstreams, for as long as tokens usually live.
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            retain_keys: Duration::from_hours(24),
+            admission: Admission::default(),
+            pinned: BTreeSet::new(),
+            approved: BTreeSet::new(),
+            revoked: BTreeSet::new(),
+        }
+    }
+}
+
 impl Policy {
     /// Whether `key` must not be published.
     pub fn revokes(&self, key: &Key) -> bool {

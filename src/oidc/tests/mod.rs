@@ -70,6 +70,10 @@ pub(super) fn set(kids: &[(usize, &str)]) -> KeySet {
     parse(&keys).unwrap().0
 }
 
+fn reasons(left_out: &[LeftOut]) -> Vec<Unfit> {
+    left_out.iter().map(|unfit| unfit.reason).collect()
+}
+
 pub(super) fn kids(set: &KeySet) -> Vec<&str> {
     set.keys().iter().map(|key| key.kid().as_str()).collect()
 }
@@ -114,14 +118,7 @@ fn a_key_that_cannot_be_published_is_left_out() {
     for (overrides, reason) in cases {
         let (set, left_out) = parse(&[jwk(1, "bad", &overrides), good.clone()]).unwrap();
         assert_eq!(kids(&set), ["good"], "{overrides}");
-        assert_eq!(
-            left_out
-                .iter()
-                .map(|unfit| unfit.reason)
-                .collect::<Vec<_>>(),
-            [reason],
-            "{overrides}"
-        );
+        assert_eq!(reasons(&left_out), [reason], "{overrides}");
     }
 }
 
@@ -156,14 +153,7 @@ fn weak_or_odd_rsa_keys_are_left_out() {
         (json!({"e": ""}), Unfit::Exponent),
     ] {
         let (_, left_out) = parse(&[jwk(0, "bad", &overrides), good.clone()]).unwrap();
-        assert_eq!(
-            left_out
-                .iter()
-                .map(|unfit| unfit.reason)
-                .collect::<Vec<_>>(),
-            [reason],
-            "{overrides}"
-        );
+        assert_eq!(reasons(&left_out), [reason], "{overrides}");
     }
     for n in [number(2048, 1), number(8192, 1)] {
         assert!(parse(&[jwk(0, "good", &json!({"n": n}))]).is_ok());

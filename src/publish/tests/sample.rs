@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::super::plan::{Duty, Job};
 use crate::{
-    config::settings::{Keys, Metadata, Upkeep},
+    config::settings::{Metadata, Upkeep},
     oidc::{Issuer, KeyName, KeySet, Ledger, Listing, Policy, Snapshot, Time},
 };
 
@@ -45,7 +45,7 @@ pub(crate) fn kids(keys: &KeySet) -> String {
 }
 
 pub(crate) fn policy() -> Policy {
-    Keys::default().policy
+    Policy::default()
 }
 
 pub(crate) fn issuer() -> Issuer {

@@ -9,9 +9,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 
-use crate::oidc::{
-    Admission, KeyName, KeySet, Ledger, Listing, Policy, Reject, State, Time, tests::jwk,
-};
+use crate::oidc::{KeyName, KeySet, Ledger, Listing, Policy, Reject, State, Time, tests::jwk};
 
 /// The keys of these kids, one letter each; a capital is another key of the same kid.
 pub(super) fn keys(kids: &str) -> KeySet {
@@ -72,13 +70,7 @@ pub(super) fn with_file(answers: &[Option<&str>], file: Listing) -> Vec<Listing>
 }
 
 pub(super) fn policy() -> Policy {
-    Policy {
-        retain_keys: Duration::from_hours(24),
-        admission: Admission::Auto,
-        pinned: BTreeSet::new(),
-        approved: BTreeSet::new(),
-        revoked: BTreeSet::new(),
-    }
+    Policy::default()
 }
 
 pub(super) fn names(names: &[&str]) -> BTreeSet<KeyName> {
