@@ -24,8 +24,7 @@ const ISSUER: &str = "https://oidc.example.com";
 
 fn lists(keys: &[&SigningKey]) -> ApiServer {
     let server = ApiServer::start();
-    let keys: Vec<_> = keys.iter().copied().cloned().collect();
-    server.set_keys(&keys);
+    server.set_keys(keys);
     server
 }
 

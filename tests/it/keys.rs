@@ -28,15 +28,7 @@ use crate::support::{
 const ISSUER: &str = "https://oidc.example.com/prod";
 
 fn lists(keys: &[&SigningKey]) -> ApiServer {
-    let server = ApiServer::start();
-    server.set_issuer(ISSUER);
-    set_keys(&server, keys);
-    server
-}
-
-fn set_keys(server: &ApiServer, keys: &[&SigningKey]) {
-    let keys: Vec<_> = keys.iter().copied().cloned().collect();
-    server.set_keys(&keys);
+    ApiServer::listing(ISSUER, keys)
 }
 
 /// A running mirror of `servers` that remembers in `directory`.
@@ -104,7 +96,7 @@ async fn a_rotation_is_followed_beside_the_running_mirror() {
     let directory = tempfile::tempdir().unwrap();
     let service = plan(&[&servers[0], &servers[1]], &directory).start().await;
     service.documents_with(ISSUER, &[old.kid()]).await;
-    set_keys(&servers[0], &[&old, &new]);
+    servers[0].set_keys(&[&old, &new]);
 
     let row = until(&service, new.kid(), "active").await;
     assert_eq!(row["next"]["advice"], "not-public");
@@ -113,8 +105,8 @@ async fn a_rotation_is_followed_beside_the_running_mirror() {
     assert_eq!(row["missing-on"][0]["source"], url.as_str());
     assert_eq!(row["missing-on"].as_array().unwrap().len(), 1);
 
-    set_keys(&servers[0], &[&new]);
-    set_keys(&servers[1], &[&new]);
+    servers[0].set_keys(&[&new]);
+    servers[1].set_keys(&[&new]);
     let row = until(&service, old.kid(), "retiring").await;
     assert_eq!(row["next"]["advice"], "retires");
     assert!(row["next"]["retires-in-seconds"].as_u64().unwrap() > 86_300);
@@ -176,7 +168,7 @@ async fn a_held_key_is_published_once_it_is_approved() {
     let plan = plan(&[&server], &directory).set("mirror.admission=hold");
     let service = plan.start().await;
     service.documents_with(ISSUER, &[old.kid()]).await;
-    set_keys(&server, &[&old, &new]);
+    server.set_keys(&[&old, &new]);
     let row = until(&service, new.kid(), "held").await;
     assert_eq!(row["next"]["advice"], "approve");
     assert_eq!(row["published-since"], Value::Null);

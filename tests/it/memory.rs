@@ -12,7 +12,7 @@ use http::StatusCode;
 use oidc_mirror::{
     demo::SigningKey,
     mirror::Store,
-    oidc::{Issuer, KeySet, Ledger},
+    oidc::{Issuer, Ledger},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -36,9 +36,7 @@ struct Scene {
 
 impl Scene {
     fn new(keys: &[SigningKey]) -> Self {
-        let server = ApiServer::start();
-        server.set_issuer(ISSUER);
-        server.set_keys(keys);
+        let server = ApiServer::listing(ISSUER, keys);
         let directory = tempfile::tempdir().unwrap();
         let state_dir = directory.path().join("state");
         let plan = Plan::new()
@@ -312,7 +310,7 @@ async fn no_key_is_lost_in_three_hundred_kills() {
         process.kill().await.unwrap();
         let before = (saved, published);
         // It loads, or was not yet written.
-        (saved, published) = (scene.saved_kids(), published_kids(&store));
+        (saved, published) = (scene.saved_kids(), store.kids("openid/v1/jwks"));
         let lost: Vec<_> = before.0.difference(&saved).collect();
         assert!(lost.is_empty(), "kill {kill}: the state lost {lost:?}");
         let lost: Vec<_> = before.1.difference(&published).collect();
@@ -332,15 +330,6 @@ async fn no_key_is_lost_in_three_hundred_kills() {
         publishes > 5,
         "only {publishes} lives published anything new"
     );
-}
-
-fn published_kids(store: &S3Server) -> BTreeSet<String> {
-    let Some(object) = store.object("openid/v1/jwks") else {
-        return BTreeSet::new();
-    };
-    let (keys, _) = KeySet::parse(&object.body).unwrap();
-    let kids = keys.keys().iter().map(|key| key.kid().as_str().to_owned());
-    kids.collect()
 }
 
 const KILLS: u32 = 300;

@@ -18,13 +18,8 @@ const ISSUER: &str = "https://oidc.example.com";
 
 fn lists(keys: &[&SigningKey]) -> ApiServer {
     let server = ApiServer::start();
-    set_keys(&server, keys);
+    server.set_keys(keys);
     server
-}
-
-fn set_keys(server: &ApiServer, keys: &[&SigningKey]) {
-    let keys: Vec<_> = keys.iter().copied().cloned().collect();
-    server.set_keys(&keys);
 }
 
 /// A mirror of two API servers with a key each. The second stays well: what it is asked tells how
@@ -68,7 +63,7 @@ impl Scene {
     async fn assert_healed(&self) {
         let [old, other] = &self.keys;
         let new = p256();
-        set_keys(&self.sick, &[old, &new]);
+        self.sick.set_keys(&[old, &new]);
         let kids = [old, &new, other].map(SigningKey::kid);
         self.service.documents_with(ISSUER, &kids).await;
     }
@@ -114,7 +109,7 @@ async fn answers_that_are_no_documents_leave_the_last_good_ones() {
         let scene = Scene::set().await;
         let before = asked(&scene.sick);
         scene.sick.always(JWKS, reply.clone());
-        set_keys(&scene.sick, &[&stranger]);
+        scene.sick.set_keys(&[&stranger]);
         scene.assert_unmoved(&format!("{reply:?}")).await;
         assert!(asked(&scene.sick) > before, "{reply:?}");
         scene.sick.behave();
@@ -137,7 +132,7 @@ async fn a_bad_discovery_document_leaves_the_last_good_documents() {
         scene.sick.always(DISCOVERY, reply.clone());
         rounds_pass(&scene.well).await;
         // Keys that come with it are not used either.
-        set_keys(&scene.sick, &[&p256()]);
+        scene.sick.set_keys(&[&p256()]);
         scene.assert_unmoved(&format!("{reply:?}")).await;
         scene.sick.behave();
         scene.assert_healed().await;
@@ -150,7 +145,7 @@ async fn an_api_server_that_is_gone_leaves_the_last_good_documents() {
     let mut scene = Scene::set().await;
     scene.sick.stop().await;
     // It would have had other keys; nobody can know.
-    set_keys(&scene.sick, &[&p256()]);
+    scene.sick.set_keys(&[&p256()]);
     scene.assert_unmoved("gone").await;
     scene.sick.restart();
     scene.assert_healed().await;
@@ -163,7 +158,7 @@ async fn a_certificate_that_cannot_be_verified_leaves_the_last_good_documents() 
         let mut scene = Scene::set().await;
         scene.sick.restart_with(kind).await;
         let before = asked(&scene.sick);
-        set_keys(&scene.sick, &[&p256()]);
+        scene.sick.set_keys(&[&p256()]);
         scene.assert_unmoved(&format!("{kind:?}")).await;
         assert_eq!(asked(&scene.sick), before, "{kind:?}");
         scene.sick.restart_with(Tls::Right).await;
@@ -209,7 +204,7 @@ async fn a_token_that_was_replaced_heals_without_a_restart() {
     rounds_pass(&server).await;
     assert!(service.present(ISSUER).await.unwrap() == before);
     let new = p256();
-    set_keys(&server, &[&key, &new]);
+    server.set_keys(&[&key, &new]);
     service.plan().write_token(0, "token-2");
     service
         .documents_with(ISSUER, &[key.kid(), new.kid()])

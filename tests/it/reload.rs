@@ -25,9 +25,7 @@ struct Scene {
 
 impl Scene {
     fn new(keys: &[SigningKey]) -> Self {
-        let server = ApiServer::start();
-        server.set_issuer(ISSUER);
-        server.set_keys(keys);
+        let server = ApiServer::listing(ISSUER, keys);
         let scene = Self {
             server,
             directory: tempfile::tempdir().unwrap(),

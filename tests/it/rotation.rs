@@ -14,15 +14,7 @@ use crate::support::{
 const ISSUER: &str = "https://oidc.example.com/prod";
 
 fn lists(keys: &[&SigningKey]) -> ApiServer {
-    let server = ApiServer::start();
-    server.set_issuer(ISSUER);
-    set_keys(&server, keys);
-    server
-}
-
-fn set_keys(server: &ApiServer, keys: &[&SigningKey]) {
-    let keys: Vec<_> = keys.iter().copied().cloned().collect();
-    server.set_keys(&keys);
+    ApiServer::listing(ISSUER, keys)
 }
 
 async fn mirror(servers: &[&ApiServer]) -> Running {
@@ -58,7 +50,7 @@ async fn a_key_added_on_one_api_server_is_there_one_poll_later() {
     let servers = [lists(&[&old]), lists(&[&old])];
     let service = mirror(&[&servers[0], &servers[1]]).await;
     let before = service.documents_with(ISSUER, &[old.kid()]).await;
-    set_keys(&servers[1], &[&old, &new]);
+    servers[1].set_keys(&[&old, &new]);
     rounds_pass(&servers[1]).await;
     let after = service.present(ISSUER).await.unwrap();
     assert_eq!(after.kids(), [old.kid(), new.kid()]);
@@ -79,10 +71,10 @@ async fn a_key_that_every_api_server_has_dropped_stays_behind_the_others() {
     let both = service
         .documents_with(ISSUER, &[old.kid(), new.kid()])
         .await;
-    set_keys(&servers[1], &[&new]);
+    servers[1].set_keys(&[&new]);
     rounds_pass(&servers[1]).await;
     assert!(service.present(ISSUER).await.unwrap() == both);
-    set_keys(&servers[0], &[&new]);
+    servers[0].set_keys(&[&new]);
     rounds_pass(&servers[0]).await;
     let after = service.present(ISSUER).await.unwrap();
     assert_eq!(after.kids(), [new.kid(), old.kid()]);
@@ -156,7 +148,7 @@ async fn where_another_issuer_is_refused_the_documents_wait_until_it_agrees() {
     let documents = service.documents_with(ISSUER, &[old.kid()]).await;
     // An API server of another cluster, perhaps: its key must not get in.
     server.set_issuer("https://kubernetes.default.svc");
-    set_keys(&server, &[&old, &new]);
+    server.set_keys(&[&old, &new]);
     rounds_pass(&server).await;
     assert!(service.present(ISSUER).await.unwrap() == documents);
     server.set_issuer(ISSUER);

@@ -1,6 +1,7 @@
 //! A fake API server over real TLS: answers as a real one does, or by script.
 
 use std::{
+    borrow::Borrow,
     collections::{HashMap, VecDeque},
     fs, io,
     net::SocketAddr,
@@ -84,6 +85,14 @@ impl ApiServer {
     /// Starts with a right certificate.
     pub(crate) fn start() -> Self {
         Self::start_with(Tls::Right)
+    }
+
+    /// Starts a server of this issuer that lists these keys.
+    pub(crate) fn listing(issuer: &str, keys: &[impl Borrow<SigningKey>]) -> Self {
+        let server = Self::start();
+        server.set_issuer(issuer);
+        server.set_keys(keys);
+        server
     }
 
     /// Starts with this certificate.
@@ -190,8 +199,8 @@ impl ApiServer {
         fs::write(self.token_file(), token).unwrap();
     }
 
-    pub(crate) fn set_keys(&self, keys: &[SigningKey]) {
-        let keys = keys.iter().map(|key| key.jwk().clone()).collect();
+    pub(crate) fn set_keys(&self, keys: &[impl Borrow<SigningKey>]) {
+        let keys = keys.iter().map(|key| key.borrow().jwk().clone()).collect();
         self.state.lock().unwrap().apiserver.keys = keys;
     }
 

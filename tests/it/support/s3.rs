@@ -2,7 +2,7 @@
 //! in memory, faults by script, a log of the requests.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     net::SocketAddr,
     path::PathBuf,
@@ -21,6 +21,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
+use oidc_mirror::oidc::KeySet;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use s3s::{
     Body, S3, S3Request, S3Response, S3Result,
@@ -232,6 +233,16 @@ impl S3Server {
     /// The object at `key`.
     pub(crate) fn object(&self, key: &str) -> Option<Stored> {
         lock(&self.state.objects).get(key).cloned()
+    }
+
+    /// The kids in the key set at `key`; none while nothing is there.
+    pub(crate) fn kids(&self, key: &str) -> BTreeSet<String> {
+        let Some(object) = self.object(key) else {
+            return BTreeSet::new();
+        };
+        let (keys, _) = KeySet::parse(&object.body).unwrap();
+        let kids = keys.keys().iter().map(|key| key.kid().as_str().to_owned());
+        kids.collect()
     }
 
     /// Puts an object there, past the protocol.
