@@ -118,10 +118,14 @@ impl Mirror {
     ///
     /// # Errors
     ///
-    /// [`NoSnapshot`] when there is nothing; the reasons were logged.
+    /// [`NoSnapshot`] when there is nothing, or nothing but what was known before; the reasons were
+    /// logged.
     pub async fn once(&mut self) -> Result<Arc<Snapshot>, NoSnapshot> {
         self.round().await;
-        let snapshot = self.snapshots.borrow().clone();
+        let mut upstreams = self.upstreams.iter();
+        let was_answered = upstreams.any(|it| it.status().failure.is_none());
+        let is_news = was_answered && !self.contradiction.is_raised();
+        let snapshot = self.snapshots.borrow().clone().filter(|_| is_news);
         snapshot.ok_or_else(|| NoSnapshot {
             mirror: self.settings.name.clone(),
         })

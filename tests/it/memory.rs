@@ -280,6 +280,26 @@ async fn a_full_disk_is_said_and_stops_nothing() {
 }
 
 #[tokio::test]
+async fn a_job_that_reaches_no_api_server_fails_although_it_remembers() {
+    let scene = Scene::new(&[p256()]);
+    let root = scene.directory.path().join("published");
+    let publish = async || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oidc-mirror"));
+        command.arg("publish").args(scene.plan.arguments());
+        command.args(["--to", &format!("file://{}", root.display())]);
+        command.env_clear().output().await.unwrap()
+    };
+    assert!(publish().await.status.success());
+    let published = fs::read(root.join("openid/v1/jwks")).unwrap();
+    scene.fall_silent();
+    let failed = publish().await;
+    assert_eq!(failed.status.code(), Some(1));
+    let said = String::from_utf8(failed.stderr).unwrap();
+    assert!(said.contains("no API server"), "{said}");
+    assert_eq!(fs::read(root.join("openid/v1/jwks")).unwrap(), published);
+}
+
+#[tokio::test]
 async fn no_key_is_lost_in_three_hundred_kills() {
     let mut rng = fastrand::Rng::with_seed(9);
     let store = S3Server::start().await;
