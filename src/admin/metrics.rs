@@ -20,6 +20,9 @@ pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0
 
 pub(super) fn render(views: &Views, now: Time) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("oidc_mirror");
+    if let Some(counters) = &views.counters {
+        counters.register(&mut registry);
+    }
     let views = views.clone();
     registry.register_collector(Box::new(Scrape { views, now }));
     let mut text = String::new();

@@ -9,6 +9,7 @@ use crate::{
     mirror::{Snapshots, Status, Statuses},
     oidc::{Snapshot, Time},
     publish::Progress,
+    serve::Counters,
     verify::ReadBackStatus,
 };
 
@@ -17,6 +18,8 @@ use crate::{
 pub struct Views {
     /// One for each mirror.
     pub mirrors: Vec<View>,
+    /// What the listeners count; `None` when nothing is served.
+    pub counters: Option<Counters>,
 }
 
 /// What can be seen of one mirror.
@@ -26,6 +29,8 @@ pub struct View {
     pub name: String,
     /// Its public issuer.
     pub issuer: String,
+    /// The time from one round to the next, and what a round may take, together.
+    pub patience: Duration,
     /// How long relying parties may use the documents without reading them again.
     pub max_age: Duration,
     /// Which keys are published, and for how long.

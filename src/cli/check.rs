@@ -7,8 +7,8 @@ use std::{
 
 use super::Exit;
 use crate::config::settings::{
-    Credentials, KeyPairFiles, Keys, Mirror, OnDrift, OnIssuerMismatch, Serve, Settings, Target,
-    Upkeep,
+    Credentials, KeyPairFiles, Keys, Limits, Mirror, OnDrift, OnIssuerMismatch, Serve, Settings,
+    Target, Upkeep,
 };
 use crate::oidc::{Admission, Policy};
 
@@ -117,8 +117,7 @@ fn mirror_rows(mirror: &Mirror) -> Vec<Row> {
     if !mirror.targets.is_empty() {
         rows.extend(upkeep_rows(mirror.upkeep));
     }
-    let read_back = if mirror.upkeep.read_back { "yes" } else { "no" };
-    rows.push(("read-back", read_back.to_owned()));
+    rows.push(("read-back", yes_or_no(mirror.upkeep.read_back)));
     rows
 }
 
@@ -229,7 +228,6 @@ fn target_row(target: &Target) -> String {
 }
 
 fn serve_rows(serve: &Serve) -> Vec<Row> {
-    let duration = shown_duration;
     let mut rows: Vec<_> = serve
         .listen
         .iter()
@@ -243,13 +241,42 @@ fn serve_rows(serve: &Serve) -> Vec<Row> {
                 |pair| format!("certificate {}", shown_pair(pair)),
             ),
         ),
-        ("max-connections", serve.max_connections.to_string()),
-        ("handshake-timeout", duration(serve.handshake_timeout)),
-        ("header-timeout", duration(serve.header_timeout)),
-        ("idle-timeout", duration(serve.idle_timeout)),
-        ("shutdown-grace", duration(serve.shutdown_grace)),
+        ("proxy-protocol", yes_or_no(serve.proxy_protocol)),
+        ("access-log", yes_or_no(serve.access_log)),
     ]);
+    rows.extend(limit_rows(&serve.limits));
+    rows.push(("shutdown-grace", shown_duration(serve.shutdown_grace)));
     rows
+}
+
+fn limit_rows(limits: &Limits) -> Vec<Row> {
+    let any = |number: u64| match number {
+        0 => "any number".to_owned(),
+        number => number.to_string(),
+    };
+    let per_address = u64::try_from(limits.max_connections_per_address).unwrap_or(u64::MAX);
+    let head = format!("{} bytes", limits.max_header_bytes);
+    vec![
+        ("connections", limits.max_connections.to_string()),
+        ("  per address", any(per_address)),
+        (
+            "  requests on each",
+            any(limits.max_requests_per_connection),
+        ),
+        (
+            "handshake-timeout",
+            shown_duration(limits.handshake_timeout),
+        ),
+        ("header-timeout", shown_duration(limits.header_timeout)),
+        ("longest head", head),
+        ("idle-timeout", shown_duration(limits.idle_timeout)),
+        ("HTTP/2 streams", limits.max_streams.to_string()),
+        ("HTTP/2 resets", limits.max_resets.to_string()),
+    ]
+}
+
+fn yes_or_no(answer: bool) -> String {
+    if answer { "yes" } else { "no" }.to_owned()
 }
 
 fn shown(value: &http::HeaderValue) -> String {

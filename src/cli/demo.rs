@@ -22,8 +22,8 @@ use super::{
 use crate::{
     Report,
     config::settings::{
-        CredentialFiles, Credentials, KeyPairFiles, Keys, Metadata, Mirror, OnIssuerMismatch,
-        Serve, Settings, Target, Upkeep,
+        Address, CredentialFiles, Credentials, KeyPairFiles, Keys, Limits, Metadata, Mirror,
+        OnIssuerMismatch, Serve, Settings, Target, Upkeep,
     },
     demo::{Authority, CertificateError, Cluster, ClusterError, Story, StoryError, Tally},
     oidc::{Issuer, IssuerError},
@@ -194,12 +194,11 @@ impl Stage {
                 keys: Keys::default(),
             }],
             serve: Some(Serve {
-                listen: vec![self.listen],
+                listen: vec![Address::Tcp(self.listen)],
                 tls: Some(self.tls.clone()),
-                max_connections: 64,
-                handshake_timeout: Duration::from_secs(10),
-                header_timeout: Duration::from_secs(10),
-                idle_timeout: Duration::from_secs(60),
+                proxy_protocol: false,
+                access_log: false,
+                limits: Limits::default(),
                 shutdown_grace: Duration::from_secs(1),
             }),
         }

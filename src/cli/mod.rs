@@ -6,6 +6,7 @@ pub mod demo;
 mod exit;
 mod keys;
 mod logging;
+mod manager;
 mod observe;
 mod publish;
 mod publisher;

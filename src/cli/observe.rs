@@ -120,6 +120,7 @@ pub(super) fn watch(
     let view = View {
         name: settings.name.clone(),
         issuer: settings.issuer.as_str().to_owned(),
+        patience: settings.poll_interval + settings.timeout,
         max_age: settings.metadata.max_age(),
         keys: settings.keys.clone(),
         statuses: mirror.statuses(),

@@ -2,16 +2,15 @@
 
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
-use sd_notify::NotifyState;
 use thiserror::Error;
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinError, JoinSet},
 };
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::{
-    StartError,
+    StartError, manager,
     observe::Readers,
     publisher,
     work::{Channels, Host, Known, Work},
@@ -20,8 +19,8 @@ use crate::{
     Report,
     admin::{Admin, Views},
     config::{ConfigError, settings::Settings},
-    mirror::{Snapshots, StateDir},
-    serve::{Ends, Listener, Routes},
+    mirror::StateDir,
+    serve::{Activated, Counters, Ends, Listener, Routes},
 };
 
 /// Everything that was asked for, ready to start: files read, sockets bound, nothing sent yet.
@@ -44,8 +43,9 @@ impl Service {
     ///
     /// [`StartError`] at the first thing that cannot be had.
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
+        let activated = Activated::from_env().map_err(StartError::Activation)?;
         let listener = match &settings.serve {
-            Some(serve) => Some(Listener::bind(serve.clone()).await?),
+            Some(serve) => Some(Listener::bind(serve.clone(), &activated, None)?),
             None => None,
         };
         let admin = match settings.admin {
@@ -57,6 +57,8 @@ impl Service {
             publisher: publisher::name(&settings),
             state_dir: state_dir.transpose()?.map(Arc::new),
             readers: Readers::default(),
+            activated,
+            counters: Counters::default(),
         };
         let mirrors = settings.mirrors.clone();
         Ok(Self {
@@ -115,7 +117,7 @@ impl Service {
             }
         }
         info!("stopping");
-        notify(&[NotifyState::Stopping]);
+        manager::stopping();
         running.stop().await
     }
 
@@ -140,9 +142,18 @@ impl Service {
         if let Some(directory) = running.host.state_dir.clone() {
             running.others.spawn(async move { directory.watch().await });
         }
+        if self.listener.as_ref().is_some_and(Listener::is_plain) {
+            info!(
+                "plain HTTP is spoken: a proxy in front has to end TLS, since relying parties \
+                 accept https only"
+            );
+        }
         running.set(self.work, self.listener);
         let snapshots = running.channels.snapshots.clone();
-        running.others.spawn(announce(snapshots));
+        running.others.spawn(manager::announce(snapshots));
+        let views = running.views.subscribe();
+        running.others.spawn(manager::describe(views.clone()));
+        running.others.spawn(manager::watchdog(views));
         running
     }
 }
@@ -186,7 +197,10 @@ impl Running {
                 handed_over: handed_over.subscribe(),
                 stop: self.stop.subscribe(),
             };
-            let front = listener.clone().run(self.routes.subscribe(), ends);
+            let counters = self.host.counters.clone();
+            let front = listener
+                .clone()
+                .run(self.routes.subscribe(), counters, ends);
             self.fronts.spawn(front);
             self.front = Some(Front {
                 listener,
@@ -223,7 +237,7 @@ impl Running {
 
     /// Takes a new configuration, or says why not.
     async fn reload(&mut self, reloaded: Reloaded) {
-        notify(&[NotifyState::Reloading]);
+        manager::reloading();
         let outcome = match reloaded {
             Ok(settings) => {
                 let applied = self.apply(settings).await;
@@ -238,7 +252,7 @@ impl Running {
                 "the new configuration is refused; the present one stays"
             ),
         }
-        notify(&[NotifyState::Ready]);
+        manager::reloaded();
     }
 
     async fn apply(&mut self, settings: Settings) -> Result<(), StartError> {
@@ -256,7 +270,10 @@ impl Running {
         // Everything that can fail comes before anything is changed.
         let present = self.front.as_ref().map(|front| &front.listener);
         let listener = match &settings.serve {
-            Some(serve) => Some(Listener::bind_beside(serve.clone(), present).await?),
+            Some(serve) => {
+                let activated = &self.host.activated;
+                Some(Listener::bind(serve.clone(), activated, present)?)
+            }
             None => None,
         };
         let mirrors = settings.mirrors.clone();
@@ -284,39 +301,11 @@ impl Running {
 }
 
 impl Front {
-    fn addresses(&self) -> impl Iterator<Item = (SocketAddr, &'static str)> {
+    fn addresses(&self) -> impl Iterator<Item = (String, &'static str)> {
         let is_plain = self.listener.is_plain();
         let protocol = if is_plain { "http" } else { "https" };
-        let addresses = self.listener.addresses();
-        addresses
-            .into_iter()
-            .map(move |address| (address, protocol))
-    }
-}
-
-/// Tells the service manager when every mirror has something to serve.
-async fn announce(snapshots: Vec<Snapshots>) {
-    notify(&[NotifyState::Status(
-        "waiting for the first answer of the API servers",
-    )]);
-    for mut snapshots in snapshots {
-        // The channel is closed when the configuration was replaced, which is announced by itself.
-        if snapshots.wait_for(Option::is_some).await.is_err() {
-            return std::future::pending().await;
-        }
-    }
-    info!("every mirror has its documents");
-    notify(&[
-        NotifyState::Ready,
-        NotifyState::Status("every mirror has its documents"),
-    ]);
-    std::future::pending::<()>().await;
-}
-
-/// Does nothing where no service manager listens.
-fn notify(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        warn!(%error, "could not tell the service manager how it goes");
+        let names = self.listener.names();
+        names.map(move |address| (address, protocol))
     }
 }
 

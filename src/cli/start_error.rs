@@ -14,6 +14,11 @@ use crate::{
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// The sockets that the service manager has handed over cannot be used.
+    #[error(
+        "the sockets of the service manager cannot be used; each must be a listening stream socket (ListenStream=, Accept=no)"
+    )]
+    Activation(#[source] io::Error),
     /// The operator cannot ask.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -51,7 +56,8 @@ impl From<&StartError> for Exit {
             StartError::Admin(error) if error.may_pass() => Self::Failed,
             // Another process may end.
             StartError::State(_) => Self::Failed,
-            StartError::Admin(_)
+            StartError::Activation(_)
+            | StartError::Admin(_)
             | StartError::NeedsRestart(_)
             | StartError::Credentials { .. }
             | StartError::Publish(_)

@@ -15,7 +15,7 @@ use crate::{
     mirror::{Memory, Mirror, Snapshots, StateDir, Statuses},
     oidc::{Issuer, Ledger},
     publish::Publisher,
-    serve::Routes,
+    serve::{Activated, Counters, Routes},
     verify::ReadBack,
 };
 
@@ -26,6 +26,10 @@ pub(super) struct Host {
     pub(super) publisher: String,
     pub(super) state_dir: Option<Arc<StateDir>>,
     pub(super) readers: Readers,
+    /// The sockets that the service manager has handed over.
+    pub(super) activated: Activated,
+    /// What the listeners count, from one configuration to the next.
+    pub(super) counters: Counters,
 }
 
 /// The mirrors of one configuration, ready to start.
@@ -68,6 +72,7 @@ impl Work {
         mut known: Known,
     ) -> Result<Self, StartError> {
         let mut work = Self::default();
+        work.views.counters = is_served.then(|| host.counters.clone());
         for settings in mirrors {
             let name = (settings.name.clone(), settings.issuer.as_str().to_owned());
             let known = known.remove(&name).unwrap_or_default();

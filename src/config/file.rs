@@ -90,10 +90,17 @@ pub(super) struct Serve {
     #[serde(default)]
     pub(super) listen: Vec<String>,
     pub(super) tls: Option<KeyPair>,
+    pub(super) proxy_protocol: Option<bool>,
+    pub(super) access_log: Option<bool>,
     pub(super) max_connections: Option<usize>,
+    pub(super) max_connections_per_address: Option<usize>,
     pub(super) handshake_timeout: Option<String>,
     pub(super) header_timeout: Option<String>,
+    pub(super) max_header_bytes: Option<usize>,
     pub(super) idle_timeout: Option<String>,
+    pub(super) max_streams: Option<u32>,
+    pub(super) max_resets: Option<usize>,
+    pub(super) max_requests_per_connection: Option<u64>,
     pub(super) shutdown_grace: Option<String>,
 }
 

@@ -1,9 +1,11 @@
 //! Configuration: the file as written, and the settings as meant.
 
+mod address;
 mod error;
 mod file;
 mod keys;
 mod place;
+mod serve;
 pub mod settings;
 mod target;
 mod understand;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
+pub use super::address::Address;
 use crate::{
     cache_control,
     oidc::{Issuer, Policy},
@@ -269,18 +270,56 @@ pub struct Admin {
 /// Where and how to serve.
 #[derive(Clone, Debug)]
 pub struct Serve {
-    /// Addresses to listen on, at least one.
-    pub listen: Vec<SocketAddr>,
+    /// Where to listen: at least one address.
+    pub listen: Vec<Address>,
     /// Certificate and key; `None` serves plain HTTP, for use behind a proxy.
     pub tls: Option<KeyPairFiles>,
-    /// Connections at one time; further ones wait to be accepted.
-    pub max_connections: usize,
-    /// Deadline of the TLS handshake.
-    pub handshake_timeout: Duration,
-    /// Deadline of a request's head.
-    pub header_timeout: Duration,
-    /// How long a connection may stay open without a request.
-    pub idle_timeout: Duration,
+    /// Whether each connection begins with the address of the client, by the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// Whether each request is logged.
+    pub access_log: bool,
+    /// What one client, or all of them, may take.
+    pub limits: Limits,
     /// How long requests in flight may take after SIGTERM.
     pub shutdown_grace: Duration,
+}
+
+/// What clients may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at one time; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// Connections at one time from one IPv4 address or IPv6 network of 64 bits; further ones are
+    /// closed. 0 for any number.
+    pub max_connections_per_address: usize,
+    /// Deadline of the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Deadline of the first request's head.
+    pub header_timeout: Duration,
+    /// The longest head of a request.
+    pub max_header_bytes: usize,
+    /// How long a connection may stay open without a further request.
+    pub idle_timeout: Duration,
+    /// HTTP/2 requests at one time on one connection.
+    pub max_streams: u32,
+    /// HTTP/2 streams that a client may reset before they are answered.
+    pub max_resets: usize,
+    /// Requests after which a connection is closed, in good order. 0 for any number.
+    pub max_requests_per_connection: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 4096,
+            max_connections_per_address: 1024,
+            handshake_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(10),
+            max_header_bytes: 16 * 1024,
+            idle_timeout: Duration::from_mins(1),
+            max_streams: 32,
+            max_resets: 20,
+            max_requests_per_connection: 10_000,
+        }
+    }
 }

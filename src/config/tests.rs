@@ -43,6 +43,36 @@ fn keys_and_targets_are_kept_as_their_types_have_it_by_default() {
 }
 
 #[test]
+fn limits_are_as_their_type_has_them_by_default() {
+    let tls = ["serve.tls.cert-file=/c", "serve.tls.key-file=/k"];
+    let listen = "serve.listen=['[::]:443', 'unix:/run/x.sock', 'systemd:https']";
+    let serve = |set: &[&str]| {
+        load(ONE, &[&[listen], set].concat())
+            .unwrap()
+            .serve
+            .unwrap()
+    };
+    let usual = format!("{:?}", Limits::default());
+    assert_eq!(format!("{:?}", serve(&tls).limits), usual);
+    let addresses = serve(&tls).listen.into_iter().map(|it| it.to_string());
+    let addresses: Vec<_> = addresses.collect();
+    assert_eq!(addresses, ["[::]:443", "unix:/run/x.sock", "systemd:https"]);
+    // A quarter for one address, unless all clients come by way of a proxy that hides them.
+    for (set, share) in [
+        (&[][..], 0),
+        (&["serve.proxy-protocol=true"], 1024),
+        (&["serve.proxy-protocol=true", "serve.max-connections=2"], 2),
+        (&["serve.max-connections-per-address=7"], 7),
+    ] {
+        assert_eq!(
+            serve(set).limits.max_connections_per_address,
+            share,
+            "{set:?}"
+        );
+    }
+}
+
+#[test]
 fn every_setting_about_keys_is_understood() {
     let settings = load(
         ONE,
@@ -299,8 +329,28 @@ fn what_cannot_be_believed_is_refused_by_key_and_value() {
         ),
         (
             ONE.into(),
+            &["serve.listen=['unix:relative']"],
+            "an address is written",
+        ),
+        (
+            ONE.into(),
+            &["serve.listen=['systemd:']"],
+            "an address is written",
+        ),
+        (
+            ONE.into(),
             &["serve.listen=['[::]:80']", "serve.max-connections=0"],
             "from 1 to",
+        ),
+        (
+            ONE.into(),
+            &["serve.listen=['[::]:80']", "serve.max-header-bytes=100"],
+            "serve.max-header-bytes = \"100\": a number from 8192 to 1048576",
+        ),
+        (
+            ONE.into(),
+            &["serve.listen=['[::]:80']", "serve.max-streams=0"],
+            "from 1 to 1024",
         ),
         (
             ONE.into(),

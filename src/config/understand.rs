@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -12,9 +11,8 @@ use url::Url;
 use super::{
     ConfigError, Override, file, keys,
     place::Place,
-    settings::{
-        Admin, CredentialFiles, Credentials, Keys, Metadata, Mirror, Serve, Settings, Upkeep,
-    },
+    serve,
+    settings::{Admin, CredentialFiles, Credentials, Keys, Metadata, Mirror, Settings, Upkeep},
     target,
 };
 use crate::oidc::{Issuer, is_reserved};
@@ -41,7 +39,7 @@ impl Settings {
             return Err(Place::new("mirror").missing("issuer", ISSUER_HINT));
         }
         refuse_collisions(&mirrors)?;
-        let serve = file.serve.as_ref().map(understand_serve).transpose()?;
+        let serve = file.serve.as_ref().map(serve::understand).transpose()?;
         let admin = file.admin.as_ref().map(understand_admin).transpose()?;
         Ok(Self {
             state_dir: file.state_dir.map(PathBuf::from),
@@ -217,33 +215,6 @@ fn understand_members(
     }
 }
 
-fn understand_serve(serve: &file::Serve) -> Result<Serve, ConfigError> {
-    let at = Place::new("serve");
-    if serve.listen.is_empty() {
-        return Err(at.missing("listen", "an address to serve on: --listen '[::]:443'"));
-    }
-    let listen = |text: &String| {
-        let why = "an address is written 127.0.0.1:8443 or [::]:443";
-        text.parse::<SocketAddr>()
-            .map_err(|_| at.invalid("listen", text, &why))
-    };
-    let max_connections = serve.max_connections.unwrap_or(4096);
-    if !(1..=MAX_CONNECTIONS).contains(&max_connections) {
-        let why = format!("a number from 1 to {MAX_CONNECTIONS}");
-        return Err(at.invalid("max-connections", &max_connections.to_string(), &why));
-    }
-    let handshake_timeout = serve.handshake_timeout.as_deref();
-    Ok(Serve {
-        listen: serve.listen.iter().map(listen).collect::<Result<_, _>>()?,
-        tls: at.key_pair("tls", serve.tls.as_ref())?,
-        max_connections,
-        handshake_timeout: at.duration("handshake-timeout", handshake_timeout, "10s")?,
-        header_timeout: at.duration("header-timeout", serve.header_timeout.as_deref(), "10s")?,
-        idle_timeout: at.duration("idle-timeout", serve.idle_timeout.as_deref(), "1m")?,
-        shutdown_grace: at.duration("shutdown-grace", serve.shutdown_grace.as_deref(), "10s")?,
-    })
-}
-
 /// Two mirrors must not answer for, or write, the same place: a token of one cluster would then be
 /// usable with the other's.
 fn refuse_collisions(mirrors: &[Mirror]) -> Result<(), ConfigError> {
@@ -280,5 +251,3 @@ const ISSUER_HINT: &str =
 const NAME_RULE: &str = "a name is short and printable";
 /// With every character escaped such a name still fits into a file name.
 const MAX_NAME_BYTES: usize = 63;
-/// More than any table of sockets holds.
-const MAX_CONNECTIONS: usize = 1_000_000;

@@ -1,8 +1,27 @@
 //! One connection: handshake, requests, idle time, end. Each with its deadline.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    fmt,
+    future::poll_fn,
+    io,
+    net::IpAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::Poll,
+    time::Duration,
+};
 
-use http::Request;
+use bytes::Bytes;
+use http::{
+    HeaderValue, Request, Response, StatusCode, Version,
+    header::{CONNECTION, USER_AGENT},
+};
+use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -11,110 +30,307 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_rustls::TlsAcceptor;
-use tracing::debug;
+use tracing::{debug, info};
 
-use super::{Routes, respond::respond};
-use crate::{Report, config::settings};
+use super::{
+    Routes,
+    counters::{Failure, Tally},
+    proxy,
+    respond::{host, respond},
+    socket::Stream,
+};
+use crate::{
+    Report,
+    config::settings::{Limits, Serve},
+};
 
 /// What every connection of a listener shares.
 #[derive(Debug)]
 pub(super) struct Shared {
     routes: watch::Receiver<Arc<Routes>>,
-    http: auto::Builder<TokioExecutor>,
-    handshake_timeout: Duration,
-    header_timeout: Duration,
-    idle_timeout: Duration,
+    limits: Limits,
+    speaks_proxy: bool,
+    is_logged: bool,
+    any: Http,
+    http1: Http,
+    http2: Http,
+}
+
+type Http = auto::Builder<TokioExecutor>;
+
+/// How a listener does, as its connections have to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mood {
+    Calm,
+    /// There is no room for further connections: idle ones make room.
+    Crowded,
+    /// The process ends: requests in flight are finished.
+    Ending,
 }
 
 impl Shared {
-    pub(super) fn new(routes: watch::Receiver<Arc<Routes>>, settings: &settings::Serve) -> Self {
-        let mut http = auto::Builder::new(TokioExecutor::new());
-        // Without a timer hyper's timeouts do nothing.
-        http.http1()
-            .timer(TokioTimer::new())
-            // To hyper the time between two requests is time spent on a head.
-            .header_read_timeout(settings.idle_timeout)
-            .max_buf_size(MAX_HEAD_BYTES);
-        http.http2()
-            .timer(TokioTimer::new())
-            .max_header_list_size(MAX_HEAD_BYTES.try_into().unwrap_or(u32::MAX))
-            .max_concurrent_streams(MAX_STREAMS);
+    pub(super) fn new(routes: watch::Receiver<Arc<Routes>>, settings: &Serve) -> Self {
+        let any = http(&settings.limits);
         Self {
             routes,
-            http,
-            handshake_timeout: settings.handshake_timeout,
-            header_timeout: settings.header_timeout,
-            idle_timeout: settings.idle_timeout,
+            limits: settings.limits.clone(),
+            speaks_proxy: settings.proxy_protocol,
+            is_logged: settings.access_log,
+            http1: any.clone().http1_only(),
+            http2: any.clone().http2_only(),
+            any,
         }
     }
 
-    /// Serves one connection until it ends, idles too long or `stop` becomes true.
-    pub(super) async fn serve<S>(
-        &self,
-        stream: S,
-        tls: Option<&TlsAcceptor>,
-        mut stop: watch::Receiver<bool>,
-    ) where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let Some(tls) = tls else {
-            return self.serve_http(stream, stop).await;
-        };
-        let handshake = tokio::select! {
-            handshake = timeout(self.handshake_timeout, tls.accept(stream)) => handshake,
-            // No request has come yet, so none is lost.
-            _ = stop.wait_for(|stop| *stop) => return debug!("a TLS handshake was cut short"),
-        };
-        match handshake {
-            Ok(Ok(stream)) => self.serve_http(stream, stop).await,
-            Ok(Err(error)) => debug!(error = %Report(&error), "a TLS handshake failed"),
-            Err(_) => debug!("a TLS handshake took too long"),
+    /// Whether each connection begins with the address of its client.
+    pub(super) fn speaks_proxy(&self) -> bool {
+        self.speaks_proxy
+    }
+
+    /// The client behind a load balancer, in its own words.
+    pub(super) async fn proxied(&self, stream: &mut Stream) -> io::Result<Option<IpAddr>> {
+        match timeout(self.limits.handshake_timeout, proxy::read(stream)).await {
+            Ok(read) => read,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 
-    async fn serve_http<S>(&self, stream: S, mut stop: watch::Receiver<bool>)
+    /// Serves one connection until it ends, idles too long or the process ends.
+    pub(super) async fn serve<S>(&self, stream: S, tls: Option<&TlsAcceptor>, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (active, mut activity) = watch::channel(());
+        let Some(tls) = tls else {
+            return self.serve_http(stream, &self.any, peer).await;
+        };
+        let start = Instant::now();
+        let mut mood = peer.mood.clone();
+        let handshake = tokio::select! {
+            handshake = timeout(self.limits.handshake_timeout, tls.accept(stream)) => handshake,
+            // No request has come yet, so none is lost.
+            _ = mood.wait_for(|mood| *mood == Mood::Ending) => {
+                return debug!("a TLS handshake was cut short");
+            }
+        };
+        match handshake {
+            Ok(Ok(stream)) => {
+                peer.tally.shook_hands(start.elapsed());
+                let http = match stream.get_ref().1.alpn_protocol() {
+                    Some(b"h2") => &self.http2,
+                    _ => &self.http1,
+                };
+                self.serve_http(stream, http, peer).await;
+            }
+            Ok(Err(error)) => {
+                peer.tally.failed(Failure::from(&error));
+                debug!(error = %Report(&error), "a TLS handshake failed");
+            }
+            Err(_) => {
+                peer.tally.failed(Failure::Timeout);
+                debug!("a TLS handshake took too long");
+            }
+        }
+    }
+
+    async fn serve_http<S>(&self, stream: S, http: &Http, peer: Peer)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let activity = Activity::begin();
+        let mut mood = peer.mood.clone();
         let service = service_fn(|request: Request<Incoming>| {
-            active.send_replace(());
-            let response = respond(&self.routes.borrow(), &request);
-            std::future::ready(Ok::<_, std::convert::Infallible>(response))
+            let count = activity.note();
+            std::future::ready(Ok::<_, Infallible>(self.answer(&request, count, &peer)))
         });
-        let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
-        // Until its first request a peer has as long as for a head, then as long as it may idle.
-        let mut patience = self.header_timeout;
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
         let ending = loop {
-            tokio::select! {
-                result = connection.as_mut() => return log_end(result),
-                _ = activity.changed() => patience = self.idle_timeout,
+            let present = *mood.borrow_and_update();
+            let deadline = activity.last() + self.patience(present, &activity);
+            if present == Mood::Ending {
+                break self.limits.header_timeout;
+            }
+            if Instant::now() >= deadline {
                 // Responses are ready at once, so only bytes on their way are left to send.
-                () = sleep(patience) => break LAST_WORDS,
-                _ = stop.wait_for(|stop| *stop) => break self.header_timeout,
+                break LAST_WORDS;
+            }
+            tokio::select! {
+                biased;
+                result = connection.as_mut() => return log_end(result, &peer.tally),
+                // Only what the connection did just now can have used it up.
+                () = poll_fn(|_| ready_if(self.is_last(activity.requests()))) => {
+                    break self.limits.header_timeout;
+                }
+                () = sleep_until(deadline) => {}
+                changed = mood.changed() => {
+                    // Nobody can say any more how the listener does: the process ends.
+                    if changed.is_err() {
+                        break self.limits.header_timeout;
+                    }
+                }
             }
         };
         connection.as_mut().graceful_shutdown();
         match timeout(ending, connection).await {
-            Ok(result) => log_end(result),
+            Ok(result) => log_end(result, &peer.tally),
             Err(_) => debug!("a connection did not end when asked to"),
         }
     }
-}
 
-fn log_end<E: Into<Box<dyn std::error::Error + Send + Sync>>>(result: Result<(), E>) {
-    if let Err(error) = result {
-        let error = error.into();
-        debug!(error = %Report(error.as_ref()), "a connection ended badly");
+    /// How long a connection may be silent: until its first request as long as for a head, then as
+    /// long as it may idle.
+    fn patience(&self, mood: Mood, activity: &Activity) -> Duration {
+        match (activity.requests(), mood) {
+            (0, _) => self.limits.header_timeout,
+            (_, Mood::Crowded) => self.limits.idle_timeout.min(CROWDED_PATIENCE),
+            _ => self.limits.idle_timeout,
+        }
+    }
+
+    /// Whether a connection that has had so many requests gets no more.
+    fn is_last(&self, requests: u64) -> bool {
+        let most = self.limits.max_requests_per_connection;
+        most > 0 && requests >= most
+    }
+
+    /// Answers a request, the `count`th of its connection.
+    fn answer(
+        &self,
+        request: &Request<Incoming>,
+        count: u64,
+        peer: &Peer,
+    ) -> Response<Full<Bytes>> {
+        let start = Instant::now();
+        let (page, mut response) = respond(&self.routes.borrow(), request);
+        let status = response.status();
+        // HTTP/2 says it in a frame of its own.
+        if self.is_last(count) && request.version() < Version::HTTP_2 {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        peer.tally.answered(page, status, Some(start.elapsed()));
+        if self.is_logged {
+            log_access(request, status, peer.address);
+        }
+        response
     }
 }
 
+/// The other side of a connection, and what is to be known and counted about it.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// Where it comes from; `None` for this machine.
+    pub(super) address: Option<IpAddr>,
+    pub(super) mood: watch::Receiver<Mood>,
+    pub(super) tally: Arc<Tally>,
+}
+
+/// What a connection has been asked, and when.
+struct Activity {
+    begin: Instant,
+    requests: AtomicU64,
+    /// Since `begin`, in milliseconds.
+    last: AtomicU64,
+}
+
+impl Activity {
+    fn begin() -> Self {
+        Self {
+            begin: Instant::now(),
+            requests: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes a request; gives back how many there were.
+    fn note(&self) -> u64 {
+        let since = self.begin.elapsed().as_millis();
+        self.last
+            .store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
+        self.requests.fetch_add(1, Relaxed) + 1
+    }
+
+    fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
+    /// When the last request came or, without any, when the connection began.
+    fn last(&self) -> Instant {
+        self.begin + Duration::from_millis(self.last.load(Relaxed))
+    }
+}
+
+fn http(limits: &Limits) -> Http {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    // Time is kept here and not by hyper, which would set a timer for each request.
+    http.http1()
+        .header_read_timeout(None)
+        .max_buf_size(limits.max_header_bytes);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(limits.max_header_bytes.try_into().unwrap_or(u32::MAX))
+        .max_concurrent_streams(limits.max_streams)
+        .max_pending_accept_reset_streams(limits.max_resets)
+        .max_local_error_reset_streams(limits.max_resets)
+        // Nobody has anything to upload.
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES);
+    http
+}
+
+fn ready_if(holds: bool) -> Poll<()> {
+    if holds {
+        Poll::Ready(())
+    } else {
+        Poll::Pending
+    }
+}
+
+fn log_end(result: Result<(), Box<dyn Error + Send + Sync>>, tally: &Tally) {
+    let Err(error) = result else { return };
+    if let Some(error) = error
+        .downcast_ref::<hyper::Error>()
+        .filter(|it| it.is_parse())
+    {
+        // As hyper has answered it.
+        let status = if error.is_parse_too_large() {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        } else {
+            StatusCode::BAD_REQUEST
+        };
+        tally.answered(None, status, None);
+    }
+    debug!(error = %Report(error.as_ref()), "a connection ended badly");
+}
+
+fn log_access(request: &Request<Incoming>, status: StatusCode, client: Option<IpAddr>) {
+    let client = client.map_or_else(|| "local".to_owned(), |it| it.to_string());
+    let agent = request.headers().get(USER_AGENT);
+    let agent = agent.map(HeaderValue::as_bytes).unwrap_or_default();
+    let path = request.uri().path().as_bytes();
+    info!(
+        client,
+        method = %shown(request.method().as_str().as_bytes()),
+        host = %shown(host(request).as_bytes()),
+        path = %shown(path),
+        version = ?request.version(),
+        status = status.as_u16(),
+        agent = %shown(agent),
+        "access"
+    );
+}
+
+/// As much of what a client wrote as a log line shows, without what could end the line.
+fn shown(text: &[u8]) -> impl fmt::Display {
+    text.get(..SHOWN_BYTES).unwrap_or(text).escape_ascii()
+}
+
+/// How long a connection may idle when others wait for its place.
+const CROWDED_PATIENCE: Duration = Duration::from_secs(2);
 /// How long the last bytes to a peer that idled too long may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// The longest request head: the two documents need no more.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// HTTP/2 requests at one time on one connection.
-const MAX_STREAMS: u32 = 32;
+const SHOWN_BYTES: usize = 200;
+/// The least that HTTP/2 allows without more ado (RFC 9113 section 6.9.2).
+const WINDOW_BYTES: u32 = 65_535;

@@ -1,12 +1,16 @@
 //! Accepting connections, for as long as the process lives.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use rustls::ServerConfig;
 use thiserror::Error;
 use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -14,56 +18,63 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, error, warn};
 
 use super::{
-    Routes,
-    connection::Shared,
+    Activated, Counters, Routes,
+    connection::{Mood, Peer, Shared},
+    counters::Tally,
+    crowd::Crowd,
+    socket::{Socket, Stream},
     tls::{self, TlsError},
 };
-use crate::{accept::is_peers_fault, config::settings};
+use crate::{
+    accept::is_peers_fault,
+    config::settings::{self, Address},
+};
 
 /// The bound sockets of a process, and how to answer on them.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    /// By the address that was asked for.
-    sockets: Vec<(SocketAddr, Arc<TcpListener>)>,
+    /// By the address that was asked for; one that the service manager knows may have several.
+    sockets: Vec<(Address, Arc<Socket>)>,
     tls: Option<Arc<ServerConfig>>,
     settings: settings::Serve,
 }
 
 impl Listener {
-    /// Loads the certificate and binds every address.
+    /// Loads the certificate and binds every address, or takes it from those that were handed
+    /// over. It shares the sockets that `present` has for the same addresses, so that one takes
+    /// over from the other without anybody being refused.
     ///
     /// # Errors
     ///
-    /// [`ServeError`] when the certificate is unusable or an address is not to be had.
-    pub async fn bind(settings: settings::Serve) -> Result<Self, ServeError> {
-        Self::bind_beside(settings, None).await
-    }
-
-    /// As [`bind`](Self::bind), sharing the sockets that `present` has for the same addresses, so
-    /// that one takes over from the other without anybody being refused.
-    ///
-    /// # Errors
-    ///
-    /// As [`bind`](Self::bind); `present` is as it was.
-    pub async fn bind_beside(
+    /// [`ServeError`] when the certificate is unusable or an address is not to be had; `present`
+    /// is as it was.
+    pub fn bind(
         settings: settings::Serve,
+        activated: &Activated,
         present: Option<&Self>,
     ) -> Result<Self, ServeError> {
         let tls = settings.tls.as_ref().map(tls::load).transpose()?;
         let mut sockets = Vec::with_capacity(settings.listen.len());
         for address in &settings.listen {
-            let mut shared = present.iter().flat_map(|present| &present.sockets);
-            let socket = match shared.find(|(shared, _)| shared == address) {
-                Some((_, socket)) => Arc::clone(socket),
-                None => {
-                    let bound = TcpListener::bind(address).await;
-                    Arc::new(bound.map_err(|source| ServeError::Bind {
-                        address: *address,
-                        source,
-                    })?)
-                }
+            let shared = present.iter().flat_map(|present| &present.sockets);
+            let mut found: Vec<_> = match address {
+                Address::Systemd(name) => activated.named(name),
+                Address::Tcp(_) | Address::Unix(_) => shared
+                    .filter(|(it, _)| it == address)
+                    .map(|(_, socket)| Arc::clone(socket))
+                    .take(1)
+                    .collect(),
             };
-            sockets.push((*address, socket));
+            if found.is_empty() {
+                let bound = Socket::bind(address).map_err(|source| ServeError::Bind {
+                    address: address.clone(),
+                    advice: advice(&source, activated),
+                    source,
+                })?;
+                found.push(Arc::new(bound));
+            }
+            let found = found.into_iter();
+            sockets.extend(found.map(|socket| (address.clone(), socket)));
         }
         Ok(Self {
             sockets,
@@ -74,10 +85,19 @@ impl Listener {
 
     /// The addresses bound, in the order configured; with real ports where 0 was asked for.
     pub fn addresses(&self) -> Vec<SocketAddr> {
+        let sockets = self.sockets.iter();
+        sockets.filter_map(|(_, socket)| socket.address()).collect()
+    }
+
+    /// The addresses in words, in the order configured.
+    pub fn names(&self) -> impl Iterator<Item = String> {
         self.sockets
             .iter()
-            .filter_map(|(_, socket)| socket.local_addr().ok())
-            .collect()
+            .map(|(address, socket)| match (address, socket.address()) {
+                (Address::Tcp(_), Some(bound)) => bound.to_string(),
+                (address, Some(bound)) => format!("{address} ({bound})"),
+                (address, None) => address.to_string(),
+            })
     }
 
     /// Whether it speaks plain HTTP.
@@ -86,26 +106,32 @@ impl Listener {
     }
 
     /// Serves what `routes` holds at each moment until one of `ends` comes.
-    pub async fn run(self, routes: watch::Receiver<Arc<Routes>>, ends: Ends) {
-        let grace = self.settings.shutdown_grace;
-        let acceptor = Acceptor {
+    pub async fn run(
+        self,
+        routes: watch::Receiver<Arc<Routes>>,
+        counters: Counters,
+        mut ends: Ends,
+    ) {
+        let (grace, limits) = (self.settings.shutdown_grace, &self.settings.limits);
+        let door = Door {
             shared: Arc::new(Shared::new(routes, &self.settings)),
             tls: self.tls.map(TlsAcceptor::from),
-            permits: Arc::new(Semaphore::new(self.settings.max_connections)),
-            ends: ends.clone(),
+            permits: Arc::new(Semaphore::new(limits.max_connections)),
+            crowd: Arc::new(Crowd::new(limits.max_connections_per_address)),
+            mood: Arc::new(watch::Sender::new(Mood::Calm)),
+            spacious: limits.max_connections.div_ceil(SPACIOUS_SHARE),
         };
-        let accepting = self
-            .sockets
-            .into_iter()
-            .map(|(_, socket)| acceptor.clone().accept(socket));
-        let connections = futures_util::future::join_all(accepting).await;
-        let ended = connections.into_iter().map(JoinSet::join_all);
-        let mut ended = std::pin::pin!(futures_util::future::join_all(ended));
-        let mut stop = ends.stop;
+        let mut accepting = JoinSet::new();
+        for (address, socket) in self.sockets {
+            let tally = Arc::new(counters.of(&address.to_string()));
+            accepting.spawn(door.clone().accept(socket, tally, ends.clone()));
+        }
+        let mut ended = std::pin::pin!(accepting.join_all());
         tokio::select! {
             _ = &mut ended => return,
-            _ = stop.wait_for(|stop| *stop) => {}
+            () = ends.stopped() => {}
         }
+        door.mood.send_replace(Mood::Ending);
         if timeout(grace, ended).await.is_err() {
             warn!(
                 ?grace,
@@ -133,36 +159,43 @@ impl Ends {
             _ = self.stop.wait_for(|end| *end) => {}
         }
     }
+
+    async fn stopped(&mut self) {
+        _ = self.stop.wait_for(|end| *end).await;
+    }
 }
 
+/// What all sockets of a listener share.
 #[derive(Clone)]
-struct Acceptor {
+struct Door {
     shared: Arc<Shared>,
     tls: Option<TlsAcceptor>,
     permits: Arc<Semaphore>,
-    ends: Ends,
+    crowd: Arc<Crowd>,
+    mood: Arc<watch::Sender<Mood>>,
+    /// How many places must be free again before it is no longer crowded.
+    spacious: usize,
 }
 
-impl Acceptor {
-    /// Accepts until told to end; gives back the connections that are still open.
-    async fn accept(mut self, socket: Arc<TcpListener>) -> JoinSet<()> {
+impl Door {
+    /// Accepts on one socket until told to end, and then until the last connection has ended.
+    async fn accept(self, socket: Arc<Socket>, tally: Arc<Tally>, mut ends: Ends) {
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
                 Some(_) = connections.join_next() => continue,
-                () = self.ends.either() => return connections,
+                () = ends.either() => break,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    // At the limit one accepted connection waits here and the others in the kernel.
+                Ok((stream, client)) => {
                     let permit = tokio::select! {
-                        permit = Arc::clone(&self.permits).acquire_owned() => permit,
-                        _ = self.ends.stop.wait_for(|stop| *stop) => return connections,
+                        permit = self.permit() => permit,
+                        () = ends.stopped() => break,
                     };
-                    let connection = self.clone();
+                    let (door, tally) = (self.clone(), Arc::clone(&tally));
                     connections.spawn(async move {
-                        connection.serve(stream).await;
+                        door.serve(stream, client, tally).await;
                         drop(permit);
                     });
                 }
@@ -175,15 +208,55 @@ impl Acceptor {
                 }
             }
         }
+        // With it goes this listener's share of the socket.
+        drop(socket);
+        connections.join_all().await;
     }
 
-    async fn serve(self, stream: TcpStream) {
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(%error, "a connection ended before it began");
+    /// Waits for room for a connection: at the limit one waits here and the others in the kernel.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            self.feel(Mood::Crowded);
+            return Arc::clone(&self.permits).acquire_owned().await;
+        };
+        if self.permits.available_permits() >= self.spacious {
+            self.feel(Mood::Calm);
         }
-        self.shared
-            .serve(stream, self.tls.as_ref(), self.ends.stop)
-            .await;
+        Ok(permit)
+    }
+
+    fn feel(&self, mood: Mood) {
+        self.mood.send_if_modified(|present| {
+            let is_news = *present != mood && *present != Mood::Ending;
+            if is_news {
+                *present = mood;
+            }
+            is_news
+        });
+    }
+
+    async fn serve(self, mut stream: Stream, mut client: Option<IpAddr>, tally: Arc<Tally>) {
+        let _open = tally.connected();
+        if self.shared.speaks_proxy() {
+            match self.shared.proxied(&mut stream).await {
+                // A load balancer that asks on its own behalf is nobody's client.
+                Ok(proxied) => client = proxied,
+                Err(error) => {
+                    tally.not_proxied.inc();
+                    return debug!(%error, "a connection does not begin with a header of the PROXY protocol");
+                }
+            }
+        }
+        let Some(_place) = self.crowd.admit(client) else {
+            tally.crowded_out.inc();
+            return debug!("a client has more connections than one address may have");
+        };
+        let peer = Peer {
+            address: client,
+            mood: self.mood.subscribe(),
+            tally,
+        };
+        self.shared.serve(stream, self.tls.as_ref(), peer).await;
     }
 }
 
@@ -192,10 +265,12 @@ impl Acceptor {
 #[non_exhaustive]
 pub enum ServeError {
     /// The address is not to be had.
-    #[error("could not listen on {address}{}", advice(.source))]
+    #[error("could not listen on {address}{advice}")]
     Bind {
         /// The address.
-        address: SocketAddr,
+        address: Address,
+        /// What to do, in brackets.
+        advice: String,
         /// Why not.
         source: io::Error,
     },
@@ -204,16 +279,25 @@ pub enum ServeError {
     Tls(#[from] TlsError),
 }
 
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
+fn advice(error: &io::Error, activated: &Activated) -> String {
+    let advice = match error.kind() {
         io::ErrorKind::AddrInUse => {
-            " (another process has it; stop that one or choose another with --listen)"
+            "another process has it; stop that one or choose another with --listen"
         }
-        io::ErrorKind::AddrNotAvailable => " (this host has no such address)",
-        io::ErrorKind::PermissionDenied => " (ports below 1024 need CAP_NET_BIND_SERVICE)",
-        _ => "",
-    }
+        io::ErrorKind::AddrNotAvailable => "this host has no such address",
+        io::ErrorKind::NotFound => match activated.names() {
+            names if names.is_empty() => {
+                "no socket was handed over: start the socket unit, not the service"
+            }
+            names => return format!(" (the sockets that were handed over are named {names})"),
+        },
+        io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE",
+        _ => return String::new(),
+    };
+    format!(" ({advice})")
 }
 
 /// How long to wait for descriptors to come free: also bounds how often that is logged.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// The part of all places that has to be free before idle connections may stay again.
+const SPACIOUS_SHARE: usize = 8;

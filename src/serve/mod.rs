@@ -4,14 +4,20 @@
 //! nothing; what a peer sends is never logged above debug.
 
 mod connection;
+mod counters;
+mod crowd;
 mod listener;
+mod proxy;
 mod respond;
 mod routes;
+mod socket;
 mod tls;
 
 #[cfg(test)]
 mod tests;
 
+pub use counters::Counters;
 pub use listener::{Ends, Listener, ServeError};
 pub use routes::{Route, Routes};
+pub use socket::Activated;
 pub use tls::TlsError;

@@ -13,9 +13,12 @@ use hyper::body::Body as _;
 
 use super::routes::{Found, Page, Route, Routes};
 
-/// Answers one request; its body is never read.
-pub(super) fn respond<B>(routes: &Routes, request: &Request<B>) -> Response<Full<Bytes>> {
-    let mut response = answer(routes, request);
+/// Answers one request, and says which document it was for; its body is never read.
+pub(super) fn respond<B>(
+    routes: &Routes,
+    request: &Request<B>,
+) -> (Option<Page>, Response<Full<Bytes>>) {
+    let (page, mut response) = answer(routes, request);
     if request.method() == Method::HEAD {
         // RFC 9110 section 9.3.2: the fields of a GET, without its content. hyper sees to that in
         // HTTP/1 only; in HTTP/2 the content would break the stream.
@@ -24,17 +27,21 @@ pub(super) fn respond<B>(routes: &Routes, request: &Request<B>) -> Response<Full
             response.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
     }
-    response
+    (page, response)
 }
 
-fn answer<B>(routes: &Routes, request: &Request<B>) -> Response<Full<Bytes>> {
-    let (route, page) = match routes.find(host(request), request.uri().path()) {
-        Found::Page(route, page) => (route, page),
+fn answer<B>(routes: &Routes, request: &Request<B>) -> (Option<Page>, Response<Full<Bytes>>) {
+    match routes.find(host(request), request.uri().path()) {
+        Found::Page(route, page) => (Some(page), of_page(route, page, request)),
         Found::UnknownHost => {
-            return text(StatusCode::MISDIRECTED_REQUEST, "no issuer has this host\n");
+            let text = text(StatusCode::MISDIRECTED_REQUEST, "no issuer has this host\n");
+            (None, text)
         }
-        Found::UnknownPath => return text(StatusCode::NOT_FOUND, "no such document\n"),
-    };
+        Found::UnknownPath => (None, text(StatusCode::NOT_FOUND, "no such document\n")),
+    }
+}
+
+fn of_page<B>(route: &Route, page: Page, request: &Request<B>) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
         response
@@ -80,7 +87,7 @@ fn document(route: &Route, page: Page, request: &HeaderMap) -> Response<Full<Byt
 
 /// The host that the client meant: RFC 9112 section 3.2.2 and RFC 9113 section 8.3.1 put the
 /// target's authority before the `Host` header. A request without any gets "".
-fn host<B>(request: &Request<B>) -> &str {
+pub(super) fn host<B>(request: &Request<B>) -> &str {
     let header = || request.headers().get(HOST)?.to_str().ok();
     request
         .uri()

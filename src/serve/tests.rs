@@ -14,9 +14,13 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Routes, connection::Shared, respond::respond};
+use super::{
+    Counters, Routes,
+    connection::{Mood, Peer, Shared},
+    respond::respond,
+};
 use crate::{
-    config::settings::{Metadata, Serve},
+    config::settings::{Limits, Metadata, Serve},
     oidc::{Issuer, KeySet, Ledger, Snapshot},
 };
 
@@ -56,7 +60,7 @@ fn get(routes: &Routes, host: &str, path: &str) -> Response<Full<Bytes>> {
 }
 
 fn send(routes: &Routes, request: http::request::Builder) -> Response<Full<Bytes>> {
-    respond(routes, &request.body(()).unwrap())
+    respond(routes, &request.body(()).unwrap()).1
 }
 
 const ISSUER: &str = "https://oidc.example.com/prod";
@@ -250,29 +254,43 @@ proptest! {
     }
 }
 
-/// A connection over a pipe, with the time-outs of [`SETTINGS`].
-fn connect() -> (
+/// A connection over a pipe, with the time-outs of [`limits`].
+fn connect(
+    limits: Limits,
+) -> (
     DuplexStream,
     JoinHandle<()>,
-    watch::Sender<bool>,
+    watch::Sender<Mood>,
     Vec<Sender>,
 ) {
     let (routes, senders) = routes(&[ISSUER]);
     let settings = Serve {
         listen: Vec::new(),
         tls: None,
-        max_connections: 1,
-        handshake_timeout: Duration::from_secs(5),
-        header_timeout: HEADER_TIMEOUT,
-        idle_timeout: IDLE_TIMEOUT,
+        proxy_protocol: false,
+        access_log: false,
+        limits,
         shutdown_grace: Duration::from_secs(10),
     };
     let routes = watch::Sender::new(Arc::new(routes));
     let shared = Shared::new(routes.subscribe(), &settings);
     let (client, server) = tokio::io::duplex(64 * 1024);
-    let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(async move { shared.serve(server, None, stopped).await });
-    (client, task, stop, senders)
+    let mood = watch::Sender::new(Mood::Calm);
+    let peer = Peer {
+        address: None,
+        mood: mood.subscribe(),
+        tally: Arc::new(Counters::default().of("test")),
+    };
+    let task = tokio::spawn(async move { shared.serve(server, None, peer).await });
+    (client, task, mood, senders)
+}
+
+fn limits() -> Limits {
+    Limits {
+        header_timeout: HEADER_TIMEOUT,
+        idle_timeout: IDLE_TIMEOUT,
+        ..Limits::default()
+    }
 }
 
 async fn exchange(client: &mut DuplexStream) -> String {
@@ -285,7 +303,7 @@ async fn exchange(client: &mut DuplexStream) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_client_is_dropped_after_the_header_timeout() {
-    let (_client, mut task, _stop, _senders) = connect();
+    let (_client, mut task, _mood, _senders) = connect(limits());
     let start = Instant::now();
     assert!(timeout(HEADER_TIMEOUT - TICK, &mut task).await.is_err());
     task.await.unwrap();
@@ -296,25 +314,36 @@ async fn a_silent_client_is_dropped_after_the_header_timeout() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_client_that_trickles_its_head_is_dropped() {
-    let (mut client, task, _stop, _senders) = connect();
+/// Sends a line of a head each second for as long as that is heard.
+async fn trickle(client: &mut DuplexStream) {
     let start = Instant::now();
     client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
-    while client.write_all(b"x: y\r\n").await.is_ok() && start.elapsed() < 4 * HEADER_TIMEOUT {
+    while client.write_all(b"x: y\r\n").await.is_ok() && start.elapsed() < 4 * IDLE_TIMEOUT {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    task.await.unwrap();
-    assert!(
-        start.elapsed() <= HEADER_TIMEOUT + Duration::from_secs(2),
-        "{:?}",
-        start.elapsed()
-    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_trickles_its_head_is_dropped() {
+    for (requests, patience) in [(0, HEADER_TIMEOUT), (1, IDLE_TIMEOUT)] {
+        let (mut client, task, _mood, _senders) = connect(limits());
+        for _ in 0..requests {
+            exchange(&mut client).await;
+        }
+        let start = Instant::now();
+        trickle(&mut client).await;
+        task.await.unwrap();
+        let took = start.elapsed();
+        assert!(
+            took <= patience + Duration::from_secs(3),
+            "{requests}: {took:?}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_closed_after_the_idle_timeout() {
-    let (mut client, mut task, _stop, _senders) = connect();
+    let (mut client, mut task, _mood, _senders) = connect(limits());
     assert!(exchange(&mut client).await.starts_with("HTTP/1.1 200 OK"));
     assert!(timeout(IDLE_TIMEOUT - TICK, &mut task).await.is_err());
     assert!(exchange(&mut client).await.starts_with("HTTP/1.1 200 OK"));
@@ -324,11 +353,37 @@ async fn an_idle_connection_is_closed_after_the_idle_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stop_ends_an_idle_connection_at_once() {
-    let (mut client, task, stop, _senders) = connect();
+async fn an_idle_connection_makes_room_when_others_wait() {
+    let (mut client, task, mood, _senders) = connect(limits());
     exchange(&mut client).await;
     let start = Instant::now();
-    stop.send_replace(true);
+    mood.send_replace(Mood::Crowded);
+    task.await.unwrap();
+    assert!(start.elapsed() < IDLE_TIMEOUT / 10, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_an_idle_connection_at_once() {
+    let (mut client, task, mood, _senders) = connect(limits());
+    exchange(&mut client).await;
+    let start = Instant::now();
+    mood.send_replace(Mood::Ending);
+    task.await.unwrap();
+    assert!(start.elapsed() < TICK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_ends_in_good_order_after_its_last_request() {
+    let (mut client, task, _mood, _senders) = connect(Limits {
+        max_requests_per_connection: 3,
+        ..limits()
+    });
+    for is_last in [false, false, true] {
+        let answer = exchange(&mut client).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        assert_eq!(answer.contains("connection: close"), is_last, "{answer}");
+    }
+    let start = Instant::now();
     task.await.unwrap();
     assert!(start.elapsed() < TICK);
 }

@@ -405,14 +405,18 @@ fn read(text: &str) -> BTreeMap<String, f64> {
             let unit = format!("# UNIT {unit}_seconds seconds");
             assert_eq!(lines.next(), Some(&*unit));
         }
-        let sample = match kind {
-            "counter" => format!("{name}_total"),
-            "gauge" => name.to_owned(),
-            "info" => format!("{name}_info"),
+        let samples: &[&str] = match kind {
+            "counter" => &["_total"],
+            "gauge" => &[""],
+            "histogram" => &["_sum", "_count", "_bucket"],
+            "info" => &["_info"],
             kind => panic!("{kind}"),
         };
         while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
-            let rest = line.strip_prefix(&*sample).unwrap();
+            let (sample, _) = line.split_once('{').unwrap();
+            let end = sample.strip_prefix(name).unwrap();
+            assert!(samples.contains(&end), "{line}");
+            let rest = line.strip_prefix(sample).unwrap();
             let (labels, value) = rest.rsplit_once(' ').unwrap();
             check_labels(labels);
             let value: f64 = value.parse().unwrap();
@@ -430,8 +434,9 @@ fn is_name(text: &str) -> bool {
 
 /// `{name="value",…}`, in a value only the three escapes that there are.
 fn check_labels(labels: &str) {
-    const KNOWN: [&str; 7] = [
-        "mirror", "upstream", "target", "state", "reason", "hash", "version",
+    const KNOWN: [&str; 11] = [
+        "mirror", "upstream", "target", "state", "reason", "hash", "version", "listener", "route",
+        "status", "le",
     ];
     let mut rest = labels.strip_prefix('{').unwrap();
     loop {

@@ -86,7 +86,7 @@ fn a_configuration_that_cannot_work_exits_with_78_and_says_why() {
         ),
         (
             &["run", "--issuer", ISSUER, "--listen", "localhost"],
-            "127.0.0.1:8443 or [::]:443",
+            "127.0.0.1:8443, [::]:443",
         ),
         (
             &["run", "--issuer", ISSUER, "--listen", "127.0.0.1:0"],
