@@ -6,6 +6,7 @@ mod admin;
 mod cli;
 mod credentials;
 mod demo;
+mod deploy;
 mod hostile;
 mod keys;
 mod layering;
