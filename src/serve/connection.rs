@@ -1,9 +1,9 @@
 //! One connection: handshake, requests, idle time, end. Each with its deadline.
 
 use std::{
+    borrow::Cow,
     convert::Infallible,
     error::Error,
-    fmt,
     future::poll_fn,
     io,
     net::IpAddr,
@@ -308,23 +308,21 @@ fn log_end(result: Result<(), Box<dyn Error + Send + Sync>>, tally: &Tally) {
 fn log_access(request: &Request<Incoming>, status: StatusCode, client: Option<IpAddr>) {
     let client = client.map_or_else(|| "local".to_owned(), |it| it.to_string());
     let agent = request.headers().get(USER_AGENT);
-    let agent = agent.map(HeaderValue::as_bytes).unwrap_or_default();
-    let path = request.uri().path().as_bytes();
     info!(
         client,
-        method = %shown(request.method().as_str().as_bytes()),
-        host = %shown(host(request).as_bytes()),
-        path = %shown(path),
+        method = &*shown(request.method().as_str().as_bytes()),
+        host = &*shown(host(request).as_bytes()),
+        path = &*shown(request.uri().path().as_bytes()),
         version = ?request.version(),
         status = status.as_u16(),
-        agent = %shown(agent),
+        agent = &*shown(agent.map(HeaderValue::as_bytes).unwrap_or_default()),
         "access"
     );
 }
 
-/// As much of what a client wrote as a log line shows, without what could end the line.
-fn shown(text: &[u8]) -> impl fmt::Display {
-    text.get(..SHOWN_BYTES).unwrap_or(text).escape_ascii()
+/// As much of what a client wrote as a log line shows; the log escapes it.
+fn shown(text: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(text.get(..SHOWN_BYTES).unwrap_or(text))
 }
 
 /// How long a connection may idle when others wait for its place.

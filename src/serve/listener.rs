@@ -91,13 +91,11 @@ impl Listener {
 
     /// The addresses in words, in the order configured.
     pub fn names(&self) -> impl Iterator<Item = String> {
-        self.sockets
-            .iter()
-            .map(|(address, socket)| match (address, socket.address()) {
-                (Address::Tcp(_), Some(bound)) => bound.to_string(),
-                (address, Some(bound)) => format!("{address} ({bound})"),
-                (address, None) => address.to_string(),
-            })
+        let sockets = self.sockets.iter();
+        sockets.map(|(address, socket)| match socket.address() {
+            Some(bound) => bound.to_string(),
+            None => address.to_string(),
+        })
     }
 
     /// Whether it speaks plain HTTP.

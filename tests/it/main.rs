@@ -10,6 +10,7 @@ mod deploy;
 mod hostile;
 mod keys;
 mod layering;
+mod listening;
 mod memory;
 mod outage;
 mod outage_service;

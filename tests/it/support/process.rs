@@ -1,7 +1,7 @@
 //! The real binary as a service manager runs it.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -56,10 +56,11 @@ impl Process {
         });
         let line = line_with(log.clone(), "serving address=").await;
         let (_, fields) = line.split_once("serving address=").unwrap();
-        let address = fields.split(' ').next().unwrap().parse().unwrap();
+        let address = fields.split(' ').next().unwrap().parse();
         Self {
             child,
-            address,
+            // A Unix socket has none.
+            address: address.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into()),
             log,
             notifications,
             _directory: directory,
