@@ -157,8 +157,10 @@ pub(crate) fn cpu_time(process: u32) -> Result<Duration, Failure> {
 }
 
 /// No connection is refused or closed while it is measured, and no polling disturbs.
-const MIRROR_SETTINGS: [&str; 3] = [
+const MIRROR_SETTINGS: [&str; 5] = [
     "--set=serve.max-connections=12000",
+    "--set=serve.max-connections-per-address=0",
+    "--set=serve.max-requests-per-connection=0",
     "--set=serve.idle-timeout=1h",
     "--set=mirror.poll-interval=1h",
 ];

@@ -1,9 +1,9 @@
 //! All that a mirror needs: API servers, a certificate, and a place for its files.
 
 use std::{
-    fs::Permissions,
+    fs::{self, Permissions},
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::PathBuf,
     time::UNIX_EPOCH,
 };
@@ -42,10 +42,18 @@ impl Site {
         self.directory.path().join(name)
     }
 
-    /// Replaces the certificate and its key.
+    /// Replaces the certificate and its key in one step, as kubelet and certbot do.
     pub(crate) fn renew(&self) -> Result<(), Failure> {
+        let files = tempfile::Builder::new()
+            .prefix("tls-")
+            .permissions(readable())
+            .tempdir_in(&self.directory)?;
         let certificate = self.authority.issue(&[HOST])?;
-        Ok(certificate.write(&self.path("tls.crt"), &self.path("tls.key"))?)
+        certificate.write(&files.path().join("tls.crt"), &files.path().join("tls.key"))?;
+        let (link, before) = (self.path("tls"), fs::read_link(self.path("tls")));
+        symlink(files.keep(), self.path("tls-next"))?;
+        fs::rename(self.path("tls-next"), link)?;
+        Ok(before.map_or(Ok(()), fs::remove_dir_all)?)
     }
 
     /// The arguments of `oidc-mirror` that mirror the cluster to `address`.
@@ -59,8 +67,8 @@ impl Site {
             "run".to_owned(),
             format!("--issuer=https://{HOST}"),
             format!("--listen={address}"),
-            format!("--tls-cert-file={}", path("tls.crt")),
-            format!("--tls-key-file={}", path("tls.key")),
+            format!("--tls-cert-file={}", path("tls/tls.crt")),
+            format!("--tls-key-file={}", path("tls/tls.key")),
             format!("--set=mirror.ca-file={}", path("ca.crt")),
             format!("--set=mirror.token-file={}", path("token")),
             "--set=mirror.read-back=false".to_owned(),
@@ -68,6 +76,11 @@ impl Site {
         arguments.extend(upstreams);
         arguments
     }
+}
+
+/// A web server reads as another user.
+fn readable() -> Permissions {
+    Permissions::from_mode(0o755)
 }
 
 /// An address on which nobody listens.
