@@ -9,6 +9,7 @@ use std::{
 };
 
 use oidc_mirror::demo::{Authority, Cluster};
+use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 
 use super::Failure;
@@ -43,7 +44,7 @@ impl Site {
     }
 
     /// Replaces the certificate and its key in one step, as kubelet and certbot do.
-    pub(crate) fn renew(&self) -> Result<(), Failure> {
+    pub(crate) fn renew(&self) -> Result<CertificateDer<'static>, Failure> {
         let files = tempfile::Builder::new()
             .prefix("tls-")
             .permissions(readable())
@@ -53,7 +54,8 @@ impl Site {
         let (link, before) = (self.path("tls"), fs::read_link(self.path("tls")));
         symlink(files.keep(), self.path("tls-next"))?;
         fs::rename(self.path("tls-next"), link)?;
-        Ok(before.map_or(Ok(()), fs::remove_dir_all)?)
+        before.map_or(Ok(()), fs::remove_dir_all)?;
+        Ok(certificate.der())
     }
 
     /// The arguments of `oidc-mirror` that mirror the cluster to `address`.
