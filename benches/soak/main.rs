@@ -92,11 +92,8 @@ async fn soak(arguments: &Arguments) -> Result<Soaked, Failure> {
 
     let tally = Arc::new(Tally::default());
     let goods = Good::all(&site, address, &tally)?;
-    let target = Target::new(
-        address,
-        trusting(&site.authority, &TLS13, "http/1.1")?,
-        HOST,
-    )?;
+    let tls = trusting(&site.authority, &TLS13, "http/1.1")?;
+    let target = Target::new(address, tls, HOST, PATIENCE)?;
     let mut operator = Operator::new(site, process, address, &tally)?;
     operator.begin().await?;
     let end = Instant::now() + arguments.length;
@@ -158,6 +155,8 @@ const API_SERVERS: usize = 3;
 const ATTACKERS: u8 = 12;
 const PER_ADDRESS: usize = 64;
 const PAUSE: Duration = Duration::from_millis(50);
+/// Of an attacker: longer than any deadline of the mirror.
+const PATIENCE: Duration = Duration::from_secs(4);
 /// Longer than a connection may stay open without a request.
 const SETTLE: Duration = Duration::from_secs(5);
 /// Everything is over sooner than by default, so that it happens more often.
