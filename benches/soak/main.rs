@@ -156,7 +156,7 @@ const ATTACKERS: u8 = 12;
 const PER_ADDRESS: usize = 64;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Of an attacker: longer than any deadline of the mirror.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(8);
 /// Longer than a connection may stay open without a request.
 const SETTLE: Duration = Duration::from_secs(5);
 /// Everything is over sooner than by default, so that it happens more often.
