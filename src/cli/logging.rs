@@ -46,9 +46,11 @@ impl Logging {
         } else {
             level.min(LevelFilter::WARN)
         };
-        // This one warns with the whole answer of a credential service; we say the same without.
+        // One warns with the whole answer of a credential service, which we say without; the other
+        // whenever a client resets too many streams, which is nobody's concern.
         let discreet = libraries.min(LevelFilter::ERROR);
-        let directives = format!("{libraries},aws_config={discreet},oidc_mirror={level}");
+        let directives =
+            format!("{libraries},aws_config={discreet},h2={discreet},oidc_mirror={level}");
         let filter = EnvFilter::new(directives);
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)

@@ -22,7 +22,10 @@ use http::{
     header::{CONNECTION, USER_AGENT},
 };
 use http_body_util::Full;
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -205,8 +208,10 @@ impl Shared {
         let start = Instant::now();
         let (page, mut response) = respond(&self.routes.borrow(), request);
         let status = response.status();
-        // HTTP/2 says it in a frame of its own.
-        if self.is_last(count) && request.version() < Version::HTTP_2 {
+        // Nobody has anything to upload, and where a body ends is what smuggled requests are about.
+        let ends = self.is_last(count) || !request.body().is_end_stream();
+        // HTTP/2 has frames for both.
+        if ends && request.version() < Version::HTTP_2 {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }

@@ -342,6 +342,21 @@ async fn a_client_that_trickles_its_head_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_reads_no_answer_is_dropped() {
+    let (mut client, task, _mood, _senders) = connect(limits());
+    let start = Instant::now();
+    let request = format!("GET {JWKS} HTTP/1.1\r\nhost: {HOST}\r\n\r\n");
+    // Until the pipes of both directions are full.
+    while timeout(TICK, client.write_all(request.as_bytes()))
+        .await
+        .is_ok()
+    {}
+    task.await.unwrap();
+    let took = start.elapsed();
+    assert!(took <= IDLE_TIMEOUT + Duration::from_secs(2), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_closed_after_the_idle_timeout() {
     let (mut client, mut task, _mood, _senders) = connect(limits());
     assert!(exchange(&mut client).await.starts_with("HTTP/1.1 200 OK"));

@@ -263,3 +263,16 @@ async fn requests_are_logged_only_where_that_is_wanted() {
         assert!(line.is_ascii(), "{line}");
     }
 }
+
+#[tokio::test]
+async fn the_watchdog_hears_that_it_is_alive() {
+    let server = lists(&p256());
+    let plan = Plan::new().mirror(ISSUER, &[&server]);
+    let mut command = Command::new("sh");
+    let script = "WATCHDOG_USEC=300000 exec \"$@\"";
+    command.args(["-c", script, "sh", env!("CARGO_BIN_EXE_oidc-mirror")]);
+    let process = Process::run_with(command, &plan).await;
+    for _ in 0..3 {
+        process.notified("WATCHDOG=1").await;
+    }
+}

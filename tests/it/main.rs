@@ -10,6 +10,7 @@ mod deploy;
 mod hostile;
 mod keys;
 mod layering;
+mod limits;
 mod listening;
 mod memory;
 mod outage;
