@@ -1,13 +1,20 @@
 //! Files that are read whole and replaced in one step.
 
 use std::{
+    fmt::Display,
     fs::{File, Permissions},
     io::{self, Read as _, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::Path,
 };
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tempfile::NamedTempFile;
+
+/// Any text as the name of a file.
+pub(crate) fn escaped(text: &str) -> impl Display {
+    utf8_percent_encode(text, ESCAPED)
+}
 
 /// The file's bytes, at most one more than `limit_bytes`; `None` when there is no file.
 pub(crate) fn read(path: &Path, limit_bytes: usize) -> io::Result<Option<Vec<u8>>> {
@@ -34,3 +41,6 @@ pub(crate) fn replace(path: &Path, body: &[u8], mode: u32) -> io::Result<()> {
     file.persist(path)?;
     File::open(directory)?.sync_all()
 }
+
+/// What stays as it is in a file name.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');

@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
@@ -116,7 +115,7 @@ pub struct Decisions {
 impl Store {
     /// The files of the mirror `name` under `root`; for reading, and for decisions.
     pub fn new(root: &Path, name: &str, issuer: &Issuer) -> Self {
-        let file = format!("{}.json", utf8_percent_encode(name, ESCAPED));
+        let file = format!("{}.json", file::escaped(name));
         Self {
             root: root.to_owned(),
             ledger: root.join(&file),
@@ -389,5 +388,3 @@ const MAX_FILE_BYTES: usize = 8 << 20;
 const SAVE_PATIENCE: Duration = Duration::from_secs(2);
 /// As much of a foreign issuer as a message shows.
 const ISSUER_SHOWN_CHARS: usize = 200;
-/// What stays as it is in a file name.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
