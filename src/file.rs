@@ -28,6 +28,11 @@ pub(crate) fn read(path: &Path, limit_bytes: usize) -> io::Result<Option<Vec<u8>
     Ok(Some(body))
 }
 
+/// What was read, where it is an error that there is no file.
+pub(crate) fn required(content: Option<Vec<u8>>) -> io::Result<Vec<u8>> {
+    content.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no such file"))
+}
+
 /// Replaces the file in one step, so that no reader ever sees half of it, in a directory that is
 /// there. It is on disk when this ends.
 pub(crate) fn replace(path: &Path, body: &[u8], mode: u32) -> io::Result<()> {

@@ -45,7 +45,7 @@ impl Service {
     pub async fn bind(settings: Settings) -> Result<Self, StartError> {
         let activated = Activated::from_env().map_err(StartError::Activation)?;
         let listener = match &settings.serve {
-            Some(serve) => Some(Listener::bind(serve.clone(), &activated, None)?),
+            Some(serve) => Some(Listener::bind(serve.clone(), &activated, None).await?),
             None => None,
         };
         let admin = match settings.admin {
@@ -192,6 +192,9 @@ impl Running {
         self.work = work.start(&self.host.readers);
         let before = self.front.take();
         if let Some(listener) = listener {
+            if let Some(keeping) = listener.keep_certificates() {
+                self.work.spawn(keeping);
+            }
             let handed_over = watch::Sender::new(false);
             let ends = Ends {
                 handed_over: handed_over.subscribe(),
@@ -272,7 +275,7 @@ impl Running {
         let listener = match &settings.serve {
             Some(serve) => {
                 let activated = &self.host.activated;
-                Some(Listener::bind(serve.clone(), activated, present)?)
+                Some(Listener::bind(serve.clone(), activated, present).await?)
             }
             None => None,
         };

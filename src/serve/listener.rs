@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use rustls::ServerConfig;
 use thiserror::Error;
 use tokio::{
     sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch},
@@ -19,11 +18,11 @@ use tracing::{debug, error, warn};
 
 use super::{
     Activated, Counters, Routes,
+    certificates::{CertificateStatus, Certificates, TlsError},
     connection::{Mood, Peer, Shared},
     counters::Tally,
     crowd::Crowd,
     socket::{Socket, Stream},
-    tls::{self, TlsError},
 };
 use crate::{
     accept::is_peers_fault,
@@ -35,12 +34,12 @@ use crate::{
 pub struct Listener {
     /// By the address that was asked for; one that the service manager knows may have several.
     sockets: Vec<(Address, Arc<Socket>)>,
-    tls: Option<Arc<ServerConfig>>,
+    certificates: Option<Certificates>,
     settings: settings::Serve,
 }
 
 impl Listener {
-    /// Loads the certificate and binds every address, or takes it from those that were handed
+    /// Loads the certificates and binds every address, or takes it from those that were handed
     /// over. It shares the sockets that `present` has for the same addresses, so that one takes
     /// over from the other without anybody being refused.
     ///
@@ -48,12 +47,18 @@ impl Listener {
     ///
     /// [`ServeError`] when the certificate is unusable or an address is not to be had; `present`
     /// is as it was.
-    pub fn bind(
+    pub async fn bind(
         settings: settings::Serve,
         activated: &Activated,
         present: Option<&Self>,
     ) -> Result<Self, ServeError> {
-        let tls = settings.tls.as_ref().map(tls::load).transpose()?;
+        let certificates = match &settings.tls {
+            Some(tls) => {
+                let present = present.and_then(|present| present.certificates.as_ref());
+                Some(Certificates::open(tls, present).await?)
+            }
+            None => None,
+        };
         let mut sockets = Vec::with_capacity(settings.listen.len());
         for address in &settings.listen {
             let shared = present.iter().flat_map(|present| &present.sockets);
@@ -78,7 +83,7 @@ impl Listener {
         }
         Ok(Self {
             sockets,
-            tls,
+            certificates,
             settings,
         })
     }
@@ -100,7 +105,17 @@ impl Listener {
 
     /// Whether it speaks plain HTTP.
     pub fn is_plain(&self) -> bool {
-        self.tls.is_none()
+        self.certificates.is_none()
+    }
+
+    /// How the certificates are; `None` for plain HTTP.
+    pub fn certificates(&self) -> Option<watch::Receiver<Arc<Vec<CertificateStatus>>>> {
+        self.certificates.as_ref().map(Certificates::statuses)
+    }
+
+    /// Keeps the certificates fresh, for ever; `None` for plain HTTP. May be cut at any moment.
+    pub fn keep_certificates(&self) -> Option<impl Future<Output = ()> + use<>> {
+        self.certificates.clone().map(Certificates::keep)
     }
 
     /// Serves what `routes` holds at each moment until one of `ends` comes.
@@ -113,7 +128,7 @@ impl Listener {
         let (grace, limits) = (self.settings.shutdown_grace, &self.settings.limits);
         let door = Door {
             shared: Arc::new(Shared::new(routes, &self.settings)),
-            tls: self.tls.map(TlsAcceptor::from),
+            tls: self.certificates.map(|it| TlsAcceptor::from(it.config())),
             permits: Arc::new(Semaphore::new(limits.max_connections)),
             crowd: Arc::new(Crowd::new(limits.max_connections_per_address)),
             mood: Arc::new(watch::Sender::new(Mood::Calm)),

@@ -3,6 +3,7 @@
 //! Knows snapshots and nothing of where they come from. A request copies no body and waits for
 //! nothing; what a peer sends is never logged above debug.
 
+mod certificates;
 mod connection;
 mod counters;
 mod crowd;
@@ -11,13 +12,12 @@ mod proxy;
 mod respond;
 mod routes;
 mod socket;
-mod tls;
 
 #[cfg(test)]
 mod tests;
 
+pub use certificates::{CertificateStatus, PairError, TlsError};
 pub use counters::Counters;
 pub use listener::{Ends, Listener, ServeError};
 pub use routes::{Route, Routes};
 pub use socket::Activated;
-pub use tls::TlsError;

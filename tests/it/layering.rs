@@ -115,6 +115,7 @@ fn each_library_has_one_home() {
         ("prometheus_client", &["admin/", "serve/counters.rs"]),
         ("comfy_table", &["cli/"]),
         ("rcgen", &["demo/"]),
+        ("x509_cert", &["serve/certificates/"]),
         ("jsonwebtoken", &["demo/", "verify/"]),
         ("toml", &["config/", "cli/"]),
         ("clap", &["cli/", "main.rs"]),

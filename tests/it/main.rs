@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed test may panic")]
 
 mod admin;
+mod certificates;
 mod cli;
 mod credentials;
 mod demo;

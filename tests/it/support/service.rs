@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -19,8 +19,10 @@ use oidc_mirror::{
 };
 use reqwest::{Certificate, Client, ClientBuilder};
 use rustls::{
-    ClientConfig, RootCertStore, SupportedProtocolVersion, crypto::aws_lc_rs,
-    pki_types::ServerName, version::TLS12,
+    ClientConfig, RootCertStore, SupportedProtocolVersion,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, ServerName},
+    version::TLS12,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -189,16 +191,45 @@ impl Plan {
         config
     }
 
+    /// The certificate that is served for `host` at `address`.
+    pub(crate) async fn served(&self, address: SocketAddr, host: &str) -> CertificateDer<'static> {
+        let stream = Self::connect_for(address, host, self.tls(&TLS12, &[])).await;
+        certificate_of(&stream.unwrap())
+    }
+
+    /// A TLS connection for `host`, by this configuration.
+    pub(crate) async fn connect_for(
+        address: SocketAddr,
+        host: &str,
+        config: impl Into<Arc<ClientConfig>>,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(address).await?;
+        let name = ServerName::try_from(host.to_owned()).unwrap();
+        TlsConnector::from(config.into())
+            .connect(name, stream)
+            .await
+    }
+
     /// A TLS connection on which nothing was sent yet. Version 1.2, in which the server has
     /// finished the handshake when the client has.
     pub(crate) async fn connect(&self, address: SocketAddr) -> TlsStream<TcpStream> {
-        let stream = TcpStream::connect(address).await.unwrap();
-        let connector = TlsConnector::from(Arc::new(self.tls(&TLS12, &["http/1.1"])));
-        let name = ServerName::try_from(STRANGER).unwrap();
-        connector.connect(name, stream).await.unwrap()
+        let config = self.tls(&TLS12, &["http/1.1"]);
+        let stream = Self::connect_for(address, STRANGER, config).await;
+        stream.unwrap()
     }
 
-    fn tls_files(&self) -> [PathBuf; 2] {
+    /// A directory that is there as long as the plan.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Who signs the certificates.
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Where the certificate and its key are.
+    pub(crate) fn tls_files(&self) -> [PathBuf; 2] {
         ["tls.crt", "tls.key"].map(|name| self.directory.path().join(name))
     }
 
@@ -208,6 +239,12 @@ impl Plan {
         let certificate = self.authority.issue(&names).unwrap();
         certificate.write(&cert_file, &key_file).unwrap();
     }
+}
+
+/// The certificate that a server has shown.
+pub(crate) fn certificate_of(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
+    let (_, session) = stream.get_ref();
+    session.peer_certificates().unwrap()[0].clone().into_owned()
 }
 
 /// A running service; its tasks end with the test.
