@@ -2,13 +2,14 @@
 
 use std::{
     fmt::{self, Write as _},
+    net::SocketAddr,
     time::Duration,
 };
 
 use super::Exit;
 use crate::config::settings::{
-    Credentials, KeyPairFiles, Keys, Limits, Mirror, OnDrift, OnIssuerMismatch, Serve, Settings,
-    Target, Upkeep,
+    Challenge, Credentials, KeyPairFiles, Keys, Limits, Mirror, OnDrift, OnIssuerMismatch, Serve,
+    Settings, Target, Tls, Upkeep,
 };
 use crate::oidc::{Admission, Policy};
 
@@ -233,14 +234,8 @@ fn serve_rows(serve: &Serve) -> Vec<Row> {
         .iter()
         .map(|address| ("listen", address.to_string()))
         .collect();
+    rows.extend(tls_rows(serve.tls.as_ref()));
     rows.extend([
-        (
-            "tls",
-            serve.tls.as_ref().map_or_else(
-                || "none: plain HTTP, for a proxy in front".to_owned(),
-                |pair| format!("certificate {}", shown_pair(pair)),
-            ),
-        ),
         ("proxy-protocol", yes_or_no(serve.proxy_protocol)),
         ("access-log", yes_or_no(serve.access_log)),
     ]);
@@ -277,6 +272,38 @@ fn limit_rows(limits: &Limits) -> Vec<Row> {
 
 fn yes_or_no(answer: bool) -> String {
     if answer { "yes" } else { "no" }.to_owned()
+}
+
+fn tls_rows(tls: Option<&Tls>) -> Vec<Row> {
+    let acme = match tls {
+        None => {
+            return vec![("tls", "none: plain HTTP, for a proxy in front".to_owned())];
+        }
+        Some(Tls::Files(pair)) => {
+            return vec![("tls", format!("certificate {}", shown_pair(pair)))];
+        }
+        Some(Tls::Acme(acme)) => acme,
+    };
+    let challenge = match &acme.challenge {
+        Challenge::Http01 { listen } => {
+            let listen: Vec<_> = listen.iter().map(SocketAddr::to_string).collect();
+            format!("http-01, answered on {}", listen.join(" "))
+        }
+        Challenge::TlsAlpn01 => "tls-alpn-01".to_owned(),
+    };
+    let mut rows = vec![
+        ("tls", format!("ACME, from {}", acme.directory)),
+        ("domains", acme.domains.join(" ")),
+        ("challenge", challenge),
+        ("kept in", acme.keep_in.display().to_string()),
+    ];
+    let ca_file = acme.ca_file.as_ref();
+    rows.extend(ca_file.map(|path| ("ca-file", path.display().to_string())));
+    let external = acme.external_account.as_ref();
+    rows.extend(external.map(|it| ("external-account", it.key_id.clone())));
+    let contact = acme.contact.iter();
+    rows.extend(contact.map(|it| ("contact", it.clone())));
+    rows
 }
 
 fn shown(value: &http::HeaderValue) -> String {

@@ -23,7 +23,7 @@ use crate::{
     Report,
     config::settings::{
         Address, CredentialFiles, Credentials, KeyPairFiles, Keys, Limits, Metadata, Mirror,
-        OnIssuerMismatch, Serve, Settings, Target, Upkeep,
+        OnIssuerMismatch, Serve, Settings, Target, Tls, Upkeep,
     },
     demo::{Authority, CertificateError, Cluster, ClusterError, Story, StoryError, Tally},
     oidc::{Issuer, IssuerError},
@@ -195,7 +195,7 @@ impl Stage {
             }],
             serve: Some(Serve {
                 listen: vec![Address::Tcp(self.listen)],
-                tls: Some(self.tls.clone()),
+                tls: Some(Tls::Files(self.tls.clone())),
                 proxy_protocol: false,
                 access_log: false,
                 limits: Limits::default(),

@@ -47,9 +47,9 @@ pub enum StartError {
 impl From<&StartError> for Exit {
     fn from(error: &StartError) -> Self {
         match error {
-            StartError::Serve(ServeError::Bind { source, .. })
-                if source.kind() != io::ErrorKind::PermissionDenied =>
-            {
+            StartError::Serve(
+                ServeError::Bind { source, .. } | ServeError::BindChallenge { source, .. },
+            ) if source.kind() != io::ErrorKind::PermissionDenied => {
                 // Another process may give the address back.
                 Self::Failed
             }

@@ -90,6 +90,7 @@ pub(super) struct Serve {
     #[serde(default)]
     pub(super) listen: Vec<String>,
     pub(super) tls: Option<KeyPair>,
+    pub(super) acme: Option<Acme>,
     pub(super) proxy_protocol: Option<bool>,
     pub(super) access_log: Option<bool>,
     pub(super) max_connections: Option<usize>,
@@ -102,6 +103,35 @@ pub(super) struct Serve {
     pub(super) max_resets: Option<usize>,
     pub(super) max_requests_per_connection: Option<u64>,
     pub(super) shutdown_grace: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Acme {
+    pub(super) directory: Option<String>,
+    pub(super) ca_file: Option<String>,
+    pub(super) contact: Option<Vec<String>>,
+    pub(super) terms_of_service_agreed: Option<bool>,
+    pub(super) challenge: Option<Challenge>,
+    pub(super) http_listen: Option<Vec<String>>,
+    pub(super) external_account: Option<ExternalAccount>,
+    pub(super) domains: Option<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub(super) enum Challenge {
+    #[serde(rename = "http-01")]
+    Http01,
+    #[default]
+    #[serde(rename = "tls-alpn-01")]
+    TlsAlpn01,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct ExternalAccount {
+    pub(super) key_id: Option<String>,
+    pub(super) key_file: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

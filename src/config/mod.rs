@@ -1,5 +1,6 @@
 //! Configuration: the file as written, and the settings as meant.
 
+mod acme;
 mod address;
 mod error;
 mod file;

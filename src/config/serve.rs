@@ -1,21 +1,25 @@
 //! Where and how to serve, from the file as written to the settings as meant.
 
-use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
+use std::{fmt::Display, ops::RangeInclusive, path::Path, str::FromStr};
 
 use super::{
-    ConfigError, file,
+    ConfigError, acme, file,
     place::Place,
-    settings::{Address, Limits, Serve},
+    settings::{Address, Limits, Mirror, Serve},
 };
 
-pub(super) fn understand(serve: &file::Serve) -> Result<Serve, ConfigError> {
+pub(super) fn understand(
+    serve: &file::Serve,
+    state_dir: Option<&Path>,
+    mirrors: &[Mirror],
+) -> Result<Serve, ConfigError> {
     let at = Place::new("serve");
     if serve.listen.is_empty() {
         return Err(at.missing("listen", "an address to serve on: --listen '[::]:443'"));
     }
     let listen =
         |text: &String| Address::from_str(text).map_err(|why| at.invalid("listen", text, &why));
-    let tls = at.key_pair("tls", serve.tls.as_ref())?;
+    let tls = acme::understand_tls(&at, serve, state_dir, mirrors)?;
     Ok(Serve {
         listen: serve.listen.iter().map(listen).collect::<Result<_, _>>()?,
         limits: understand_limits(&at, serve, tls.is_some())?,

@@ -272,8 +272,8 @@ pub struct Admin {
 pub struct Serve {
     /// Where to listen: at least one address.
     pub listen: Vec<Address>,
-    /// Certificate and key; `None` serves plain HTTP, for use behind a proxy.
-    pub tls: Option<KeyPairFiles>,
+    /// Where the certificates come from; `None` serves plain HTTP, for use behind a proxy.
+    pub tls: Option<Tls>,
     /// Whether each connection begins with the address of the client, by the PROXY protocol.
     pub proxy_protocol: bool,
     /// Whether each request is logged.
@@ -322,4 +322,53 @@ impl Default for Limits {
             max_requests_per_connection: 10_000,
         }
     }
+}
+
+/// Where the certificates of the listeners come from.
+#[derive(Clone, Debug)]
+pub enum Tls {
+    /// An ACME server (RFC 8555) issues them.
+    Acme(Box<Acme>),
+    /// Somebody else puts them there and renews them.
+    Files(KeyPairFiles),
+}
+
+/// How certificates are had from an ACME server.
+#[derive(Clone, Debug)]
+pub struct Acme {
+    /// The URL of the server's directory, scheme `https`.
+    pub directory: Url,
+    /// PEM bundle of the CAs that sign the server's own certificate; `None` for the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Whom the CA may write to, as URLs.
+    pub contact: Vec<String>,
+    /// How the CA sees that the domains are ours.
+    pub challenge: Challenge,
+    /// The account at the CA that the ACME account belongs to.
+    pub external_account: Option<ExternalAccount>,
+    /// The DNS names to have a certificate for each, at least one, lower-case.
+    pub domains: Vec<String>,
+    /// Where the account and the certificates are kept.
+    pub keep_in: PathBuf,
+}
+
+/// How a CA sees that a domain is ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// By a file that is fetched over plain HTTP from port 80 (RFC 8555 section 8.3).
+    Http01 {
+        /// Addresses to answer on, at least one.
+        listen: Vec<SocketAddr>,
+    },
+    /// By a TLS handshake on port 443, on the listeners themselves (RFC 8737).
+    TlsAlpn01,
+}
+
+/// The account at a CA that an ACME account belongs to (RFC 8555 section 7.3.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExternalAccount {
+    /// What the CA calls the key.
+    pub key_id: String,
+    /// File with the key, base64url.
+    pub key_file: PathBuf,
 }

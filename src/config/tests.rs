@@ -379,3 +379,92 @@ fn a_file_that_cannot_be_read_is_named() {
             .contains("/no/such/mirror.toml: No such file")
     );
 }
+
+/// The least that ACME needs.
+const ACME: [&str; 3] = [
+    "state-dir=/var/lib/oidc-mirror",
+    "serve.listen=['[::]:443']",
+    "serve.acme.terms-of-service-agreed=true",
+];
+
+fn load_acme(more: &[&str]) -> Result<Acme, ConfigError> {
+    let settings = load(ONE, &[&ACME, more].concat())?;
+    match settings.serve.unwrap().tls {
+        Some(Tls::Acme(acme)) => Ok(*acme),
+        tls => panic!("{tls:?}"),
+    }
+}
+
+#[test]
+fn acme_has_a_certificate_for_each_issuer_from_lets_encrypt_by_default() {
+    let acme = load_acme(&[]).unwrap();
+    assert_eq!(
+        acme.directory.as_str(),
+        "https://acme-v02.api.letsencrypt.org/directory"
+    );
+    assert_eq!(acme.domains, ["oidc.example.com"]);
+    assert_eq!(acme.challenge, Challenge::TlsAlpn01);
+    assert_eq!(acme.keep_in, Path::new("/var/lib/oidc-mirror/acme"));
+}
+
+#[test]
+fn every_setting_about_acme_is_understood() {
+    let acme = load_acme(&[
+        "serve.acme.directory=https://ca.example.net/acme/directory",
+        "serve.acme.ca-file=/etc/ca.crt",
+        "serve.acme.contact=['mailto:ops@example.com']",
+        "serve.acme.challenge=http-01",
+        "serve.acme.http-listen=['[::]:80', '127.0.0.1:80']",
+        "serve.acme.external-account={ key-id = 'kid-1', key-file = '/etc/key' }",
+        "serve.acme.domains=['A.example.com', 'b.example.com', 'a.example.com']",
+    ])
+    .unwrap();
+    assert_eq!(acme.directory.host_str(), Some("ca.example.net"));
+    assert_eq!(acme.ca_file.as_deref(), Some(Path::new("/etc/ca.crt")));
+    let Challenge::Http01 { listen } = &acme.challenge else {
+        panic!()
+    };
+    assert_eq!((listen.len(), acme.contact.len()), (2, 1));
+    assert_eq!(acme.domains, ["a.example.com", "b.example.com"]);
+    assert_eq!(acme.external_account.unwrap().key_id, "kid-1");
+}
+
+#[test]
+fn acme_is_refused_without_what_it_needs() {
+    for (left_out, expected) in [
+        (0, "state-dir is missing"),
+        (2, "terms-of-service-agreed is missing"),
+    ] {
+        let mut set = ACME;
+        set[left_out] = "serve.acme.contact=[]";
+        let message = Report(&load(ONE, &set).unwrap_err()).to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+    let acme = |setting: &str| format!("serve.acme.{setting}");
+    for (set, expected) in [
+        (acme("terms-of-service-agreed=false"), "read the CA's terms"),
+        (acme("directory=http://ca.example.net"), "reached by https"),
+        (
+            acme("directory=https://me:hunter2@ca.example.net"),
+            "= \"…\"",
+        ),
+        (acme("contact=['ops']"), "mailto:"),
+        (acme("challenge=dns-01"), "dns-01"),
+        (acme("challenge=http-01"), "http-listen is missing"),
+        (
+            acme("http-listen=['[::]:80']"),
+            "\"tls-alpn-01\" is answered",
+        ),
+        (acme("domains=[]"), "serve.acme.domains is missing"),
+        (acme("domains=['10.0.0.1']"), "use files for an IP address"),
+        (acme("domains=['*.example.com']"), "without *"),
+        (
+            acme("external-account.key-id=x"),
+            "external-account.key-file is missing",
+        ),
+        ("serve.tls.cert-file=x".to_owned(), "choose one"),
+    ] {
+        let message = Report(&load_acme(&[&set]).unwrap_err()).to_string();
+        assert!(message.contains(expected), "{set}: {message}");
+    }
+}

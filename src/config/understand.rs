@@ -39,10 +39,13 @@ impl Settings {
             return Err(Place::new("mirror").missing("issuer", ISSUER_HINT));
         }
         refuse_collisions(&mirrors)?;
-        let serve = file.serve.as_ref().map(serve::understand).transpose()?;
+        let state_dir = file.state_dir.map(PathBuf::from);
+        let serve = file.serve.as_ref();
+        let serve = serve.map(|it| serve::understand(it, state_dir.as_deref(), &mirrors));
+        let serve = serve.transpose()?;
         let admin = file.admin.as_ref().map(understand_admin).transpose()?;
         Ok(Self {
-            state_dir: file.state_dir.map(PathBuf::from),
+            state_dir,
             publisher: understand_publisher(file.publisher)?,
             mirrors,
             serve,

@@ -40,6 +40,7 @@ use tracing::{debug, info};
 
 use super::{
     Routes,
+    certificates::ACME_TLS,
     counters::{Failure, Tally},
     proxy,
     respond::{host, respond},
@@ -119,6 +120,10 @@ impl Shared {
             }
         };
         match handshake {
+            // RFC 8737 section 3: a CA that looks whether a domain is ours has seen all it needs.
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS) => {
+                debug!("a CA has looked whether a domain is ours");
+            }
             Ok(Ok(stream)) => {
                 peer.tally.shook_hands(start.elapsed());
                 let http = match stream.get_ref().1.alpn_protocol() {

@@ -73,7 +73,10 @@ impl Listener {
             if found.is_empty() {
                 let bound = Socket::bind(address).map_err(|source| ServeError::Bind {
                     address: address.clone(),
-                    advice: advice(&source, activated),
+                    advice: match address {
+                        Address::Systemd(_) => activated.advice(),
+                        Address::Tcp(_) | Address::Unix(_) => advice(&source).to_owned(),
+                    },
                     source,
                 })?;
                 found.push(Arc::new(bound));
@@ -287,27 +290,39 @@ pub enum ServeError {
         /// Why not.
         source: io::Error,
     },
+    /// The address that answers the challenges of a CA is not to be had.
+    #[error(
+        "could not listen on {address} for serve.acme.http-listen{}", challenge_advice(.source)
+    )]
+    BindChallenge {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
     /// The certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
 
-fn advice(error: &io::Error, activated: &Activated) -> String {
-    let advice = match error.kind() {
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "another process has it; stop that one or choose another with --listen"
+            " (another process has it; stop that one or choose another with --listen)"
         }
-        io::ErrorKind::AddrNotAvailable => "this host has no such address",
-        io::ErrorKind::NotFound => match activated.names() {
-            names if names.is_empty() => {
-                "no socket was handed over: start the socket unit, not the service"
-            }
-            names => return format!(" (the sockets that were handed over are named {names})"),
-        },
-        io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE",
-        _ => return String::new(),
-    };
-    format!(" ({advice})")
+        io::ErrorKind::AddrNotAvailable => " (this host has no such address)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need CAP_NET_BIND_SERVICE)",
+        _ => "",
+    }
+}
+
+fn challenge_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            " (another process has it: let that one pass the challenge on, or take \"tls-alpn-01\")"
+        }
+        _ => advice(error),
+    }
 }
 
 /// How long to wait for descriptors to come free: also bounds how often that is logged.

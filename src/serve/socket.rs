@@ -131,10 +131,14 @@ impl Activated {
         named.map(|(_, socket)| Arc::clone(socket)).collect()
     }
 
-    /// Their names, as they were given.
-    pub(super) fn names(&self) -> String {
+    /// Why one may not be there, in brackets.
+    pub(super) fn advice(&self) -> String {
         let names: Vec<_> = self.0.iter().map(|(name, _)| name.as_str()).collect();
-        names.join(", ")
+        if names.is_empty() {
+            return " (no socket was handed over: start the socket unit, not the service)".to_owned();
+        }
+        let names = names.join(", ");
+        format!(" (the sockets that were handed over are named {names})")
     }
 }
 

@@ -15,7 +15,7 @@ use oidc_mirror::{
 
 #[test]
 fn every_example_configuration_is_understood() {
-    for name in ["mirror", "publish", "sidecar"] {
+    for name in ["acme", "mirror", "publish", "sidecar"] {
         let file = root().join("config").join(name).with_extension("toml");
         Settings::load(Some(&file), &[]).unwrap();
     }
@@ -23,24 +23,32 @@ fn every_example_configuration_is_understood() {
 
 #[test]
 fn the_reference_shows_the_defaults() {
-    let without_defaults: String = reference()
-        .lines()
-        .filter(|line| line.starts_with('[') || EXAMPLES.iter().any(|key| sets(line, key)))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    let [shown, assumed] = [reference(), without_defaults].map(|text| load(&text).unwrap());
-    assert_eq!(format!("{shown:?}"), format!("{assumed:?}"));
+    for reference in references() {
+        let without_defaults: String = reference
+            .lines()
+            .filter(|line| line.starts_with('[') || EXAMPLES.iter().any(|key| sets(line, key)))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let [shown, assumed] = [reference, without_defaults].map(|text| load(&text).unwrap());
+        assert_eq!(format!("{shown:?}"), format!("{assumed:?}"));
+    }
 }
 
 #[test]
 fn the_reference_names_every_setting() {
-    let reference = reference();
+    let reference = references().concat();
     let shown: BTreeSet<_> = reference
         .lines()
         .map(|line| line.strip_prefix('#').unwrap_or(line))
         .filter_map(|line| Some(line.split_once(" = ")?.0))
         .collect();
-    for table in ["", "[[mirror]]", "[[mirror]]\n[[mirror.target]]", "[serve]"] {
+    for table in [
+        "",
+        "[[mirror]]",
+        "[[mirror]]\n[[mirror.target]]",
+        "[serve]",
+        "[serve.acme]",
+    ] {
         // The error for an unknown setting lists those that are known.
         let error = load(&format!("{table}\nunknown = 0\n")).unwrap_err();
         let source = error.source().unwrap().to_string();
@@ -54,18 +62,19 @@ fn the_reference_names_every_setting() {
 
 #[test]
 fn what_the_reference_leaves_out_can_be_put_in() {
-    let reference = reference();
-    let lines: Vec<_> = reference.lines().collect();
-    for (number, line) in lines.iter().enumerate() {
-        let Some(setting) = line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')) else {
-            continue;
-        };
-        let mut text = lines.clone();
-        text[number] = setting;
-        match load(&text.join("\n")) {
-            // Some exclude what the reference shows instead.
-            Ok(_) | Err(ConfigError::Together(_)) => {}
-            Err(error) => panic!("{setting}: {error}"),
+    for reference in references() {
+        let lines: Vec<_> = reference.lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            let Some(setting) = line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')) else {
+                continue;
+            };
+            let mut text = lines.clone();
+            text[number] = setting;
+            match load(&text.join("\n")) {
+                // Some exclude what the reference shows instead.
+                Ok(_) | Err(ConfigError::Together(_)) => {}
+                Err(error) => panic!("{setting}: {error}"),
+            }
         }
     }
 }
@@ -163,6 +172,11 @@ fn sets(line: &str, key: &str) -> bool {
     line.split_once(" = ").is_some_and(|(name, _)| name == key)
 }
 
+/// Every setting, those of `[serve.acme]` in a file of their own since they exclude others.
+fn references() -> [String; 2] {
+    [reference(), read("config/acme.toml")]
+}
+
 fn reference() -> String {
     read("config/mirror.toml")
 }
@@ -176,12 +190,13 @@ fn root() -> PathBuf {
 }
 
 /// The settings of the reference that are shown without being defaults.
-const EXAMPLES: [&str; 9] = [
+const EXAMPLES: [&str; 10] = [
     "state-dir",
     "ca-file",
     "issuer",
     "listen",
     "region",
+    "terms-of-service-agreed",
     "tls",
     "token-file",
     "upstreams",

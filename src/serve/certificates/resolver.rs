@@ -1,6 +1,6 @@
 //! Which certificate a handshake gets.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use rustls::{
     server::{ClientHello, ResolvesServerCert},
@@ -8,24 +8,39 @@ use rustls::{
 };
 use tokio::sync::watch;
 
-use super::{pair::Pair, slot::Slot};
+use super::{acme::Challenges, pair::Pair, slot::Slot};
 
-/// Looks up the certificate as it is at this moment.
+/// Looks up the certificate of a host, as it is at this moment.
 pub(super) struct Resolver {
-    served: watch::Receiver<Option<Arc<Pair>>>,
+    /// At least one; the first is for whoever names no host, or one that is not known here.
+    served: Vec<watch::Receiver<Option<Arc<Pair>>>>,
+    by_host: HashMap<String, usize>,
+    challenges: Challenges,
 }
 
 impl Resolver {
-    pub(super) fn new(slot: &Slot) -> Self {
+    pub(super) fn new(slots: &[Slot], hosts: &[String], challenges: Challenges) -> Self {
         Self {
-            served: slot.served(),
+            served: slots.iter().map(Slot::served).collect(),
+            by_host: hosts.iter().cloned().zip(0..).collect(),
+            challenges,
         }
     }
 }
 
 impl ResolvesServerCert for Resolver {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let pair = self.served.borrow();
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let host = hello.server_name();
+        // RFC 8737 section 3: the CA that validates offers this protocol and no other.
+        if let Some(mut offered) = hello.alpn()
+            && offered.next() == Some(ACME_TLS)
+            && offered.next().is_none()
+        {
+            return self.challenges.handshake(host?);
+        }
+        let known = host.and_then(|host| self.by_host.get(host));
+        let served = self.served.get(known.copied().unwrap_or_default())?;
+        let pair = served.borrow();
         pair.as_ref().map(|pair| Arc::clone(&pair.key))
     }
 }
@@ -35,3 +50,6 @@ impl fmt::Debug for Resolver {
         f.debug_struct("Resolver").finish_non_exhaustive()
     }
 }
+
+/// The protocol in which a CA looks whether a domain is ours (RFC 8737 section 3).
+pub(in crate::serve) const ACME_TLS: &[u8] = b"acme-tls/1";
