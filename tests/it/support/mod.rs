@@ -2,6 +2,7 @@
 
 mod apiserver;
 mod keys;
+pub(crate) mod pebble;
 pub(crate) mod process;
 pub(crate) mod s3;
 pub(crate) mod service;
