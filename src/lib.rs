@@ -20,13 +20,17 @@ pub mod cli;
 mod clock;
 pub mod config;
 pub mod demo;
+mod escaped;
 mod file;
 pub mod mirror;
 pub mod oidc;
 pub mod publish;
 mod report;
 pub mod serve;
+
 pub mod upstream;
 pub mod verify;
+mod when;
 
 pub use report::Report;
+

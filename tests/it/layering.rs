@@ -19,7 +19,7 @@ fn the_pure_parts_know_no_io() {
         "report.rs",
         "cli/keys/advice.rs",
         "cli/keys/row.rs",
-        "cli/keys/when.rs",
+        "when.rs",
     ];
     let forbidden = [
         "tokio",

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use super::{
-    row::{Row, Source},
+use super::row::{Row, Source};
+use crate::{
+    oidc::{Key, State, Time},
     when::{moment, span},
 };
-use crate::oidc::{Key, State, Time};
 
 /// The settings that advice depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

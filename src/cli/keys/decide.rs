@@ -4,13 +4,15 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use tracing::{error, warn};
 
-use super::{arguments::print, row::escaped, when::span};
+use super::arguments::print;
 use crate::{
     Report,
     cli::Exit,
     config::settings::{Mirror, Settings},
+    escaped::escaped,
     mirror::{Decisions, Store},
     oidc::{Admission, KeyName, Ledger, Record, State},
+    when::span,
 };
 
 /// What is decided about keys.

@@ -9,7 +9,6 @@ mod place;
 mod report;
 mod row;
 mod table;
-mod when;
 
 #[cfg(test)]
 mod tests;

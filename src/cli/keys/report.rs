@@ -8,12 +8,13 @@ use tokio::time::timeout;
 use super::{
     advice::{Advice, Sight, advise},
     known::Known,
-    row::{Row, escaped, rows, sources},
-    when::ago,
+    row::{Row, rows, sources},
 };
 use crate::{
+    escaped::escaped,
     oidc::{Issuer, Key, Kid, Ledger, Time},
     verify::RelyingParty,
+    when::ago,
 };
 
 /// The keys of one mirror.

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use crate::oidc::{Key, Ledger, Record, State, Time, Upstream};
+use crate::{
+    escaped::escaped,
+    oidc::{Key, Ledger, Record, State, Time, Upstream},
+};
 
 /// What one publisher knows; `None` for its name where there is only one process to ask.
 pub(super) type Share = (Option<String>, Ledger);
@@ -111,11 +114,6 @@ impl fmt::Display for Source {
             None => Ok(()),
         }
     }
-}
-
-/// Text of others, fit for a terminal.
-pub(super) fn escaped(text: &str) -> String {
-    text.chars().flat_map(char::escape_debug).collect()
 }
 
 impl Row {

@@ -10,10 +10,13 @@ use comfy_table::{Table, presets::NOTHING};
 use super::{
     advice::Advice,
     report::Report,
-    row::{Row, Source, escaped},
+    row::{Row, Source},
+};
+use crate::{
+    escaped::escaped,
+    oidc::{Kid, State, Time},
     when::{ago, moment},
 };
-use crate::oidc::{Kid, State, Time};
 
 /// How much room there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

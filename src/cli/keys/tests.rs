@@ -8,11 +8,11 @@ use super::{
     report::{Look, Report},
     row::{Row, Share, Source, rows},
     table::{self, Width},
-    when::{ago, moment, span},
 };
 use crate::oidc::{
     Admission, Issuer, Key, KeyName, KeySet, Kid, Ledger, Listing, Policy, State, Time,
 };
+use crate::when::{ago, moment, span};
 
 const ONE: &str = "https://10.0.0.11:6443/";
 const TWO: &str = "https://10.0.0.12:6443/";

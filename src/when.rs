@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::oidc::Time;
 
 /// How long ago `time` was, in the largest unit: `3h ago`.
-pub(super) fn ago(time: Time, now: Time) -> String {
+pub(crate) fn ago(time: Time, now: Time) -> String {
     match now.since(time).as_secs() {
         seconds @ ..MINUTE => format!("{seconds}s ago"),
         seconds @ MINUTE..HOUR => format!("{}m ago", seconds / MINUTE),
@@ -15,7 +15,7 @@ pub(super) fn ago(time: Time, now: Time) -> String {
 }
 
 /// A duration in its two largest units: `23h 10m`.
-pub(super) fn span(duration: Duration) -> String {
+pub(crate) fn span(duration: Duration) -> String {
     let both = |seconds: u64, (large, name): (u64, char), (small, small_name): (u64, char)| {
         let (whole, rest) = (seconds / large, seconds % large / small);
         match rest {
@@ -32,7 +32,7 @@ pub(super) fn span(duration: Duration) -> String {
 }
 
 /// A moment in UTC, with its date unless that is today's. Never earlier than it is.
-pub(super) fn moment(time: Time, now: Time) -> String {
+pub(crate) fn moment(time: Time, now: Time) -> String {
     // What is shown has no fraction of a second.
     let text = (time + Duration::from_millis(999)).to_string();
     let today = now.to_string();
