@@ -27,10 +27,10 @@ pub mod oidc;
 pub mod publish;
 mod report;
 pub mod serve;
-
+mod trouble;
 pub mod upstream;
 pub mod verify;
 mod when;
 
 pub use report::Report;
-
+pub use trouble::Trouble;

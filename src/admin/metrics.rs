@@ -152,7 +152,7 @@ impl<'a> Families<'_, 'a> {
             .map(|(labels, it)| (labels, flag(it.failure.is_none())));
         self.gauges("upstream_up", None, "Whether the API server was read.", up)?;
         let failing = of.clone().filter_map(|(mut labels, it)| {
-            labels.push(("reason", it.failure?));
+            labels.push(("reason", &*it.failure.as_ref()?.reason));
             Some((labels, 1))
         });
         self.gauges(
@@ -198,7 +198,11 @@ impl<'a> Families<'_, 'a> {
             successes,
         )?;
         let failing = of.clone().map(|(mut labels, it)| {
-            labels.extend(it.failure.map(|reason| ("reason", reason)));
+            labels.extend(
+                it.failure
+                    .as_ref()
+                    .map(|trouble| ("reason", &*trouble.reason)),
+            );
             (labels, flag(it.failure.is_some()))
         });
         self.gauges(
@@ -239,7 +243,7 @@ impl<'a> Families<'_, 'a> {
             public,
         )?;
         let failing = of.clone().filter_map(|(mut labels, it)| {
-            labels.push(("reason", it.failure?));
+            labels.push(("reason", &*it.failure.as_ref()?.reason));
             Some((labels, 1))
         });
         self.gauges(

@@ -85,10 +85,7 @@ fn checks(glance: &Glance<'_>) -> Vec<Check> {
     }
     if let Some(read_back) = &glance.read_back {
         let verdict = match (&read_back.failure, read_back.last_success) {
-            (Some(reason), _) => {
-                let advice = read_back.advice.as_deref().unwrap_or_default();
-                Err(format!("{reason}: {advice}"))
-            }
+            (Some(trouble), _) => Err(format!("{}: {}", trouble.reason, trouble.message)),
             (None, Some(_)) => Ok(match read_back.took {
                 Some(took) => format!("the last change was public after {took:.1?}"),
                 None => String::new(),
@@ -127,7 +124,7 @@ fn upstreams(glance: &Glance<'_>) -> Result<String, String> {
     let upstreams = &glance.status.upstreams;
     let failing = upstreams
         .iter()
-        .filter_map(|it| Some(format!("{} {}", it.url, it.failure?)));
+        .filter_map(|it| Some(format!("{} {}", it.url, it.failure.as_ref()?.reason)));
     let failing: Vec<_> = failing.collect();
     if failing.is_empty() {
         return Ok(count(upstreams.len(), "API server"));
@@ -174,9 +171,9 @@ fn published(glance: &Glance<'_>, progress: &Progress) -> Result<String, String>
         Some(time) => format!("last found or made right {} ago", shown(glance.since(time))),
         None => "not yet".to_owned(),
     };
-    match progress.failure {
+    match &progress.failure {
         None => Ok(format!("{target} {last}")),
-        Some(reason) => Err(format!("{target} {reason}, {last}")),
+        Some(trouble) => Err(format!("{target} {}, {last}", trouble.reason)),
     }
 }
 

@@ -5,8 +5,9 @@ use tracing::{debug, error, info, warn};
 
 use super::status::UpstreamStatus;
 use crate::{
-    Report,
+    Report, Trouble,
     alarm::{Alarm, Change},
+    clock,
     config::settings,
     oidc::LeftOut,
     upstream::{Answer, FetchError, Upstream},
@@ -77,7 +78,10 @@ impl Polled {
             }
             Err(error) => {
                 self.not_before = error.retry_after().map(|pause| Instant::now() + pause);
-                self.status.failure = Some(error.reason());
+                let message = Report(&error).to_string();
+                let before = self.status.failure.as_ref();
+                let trouble = Trouble::after(before, error.reason(), message, clock::now());
+                self.status.failure = Some(trouble);
                 self.log_failure(mirror, change, &error);
                 None
             }

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use crate::oidc::{Ledger, Time};
+use crate::{
+    Trouble,
+    oidc::{Ledger, Time},
+};
 
 /// The newest status of a mirror.
 pub type Statuses = watch::Receiver<Arc<Status>>;
@@ -35,8 +38,8 @@ pub struct Status {
 pub struct UpstreamStatus {
     /// Its address.
     pub url: String,
-    /// Why it was not read, shortly; `None` when it was.
-    pub failure: Option<&'static str>,
+    /// Why it was not read; `None` when it was.
+    pub failure: Option<Trouble>,
     /// Whether its tokens carry the public issuer; `None` when it never answered.
     pub issuer_matches: Option<bool>,
     /// How many of its keys are not published because they must not be.

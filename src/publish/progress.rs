@@ -1,6 +1,6 @@
 //! How publishing to one target goes: for the operator, and for those who read back.
 
-use crate::{config::settings::Target, oidc::Time};
+use crate::{Trouble, config::settings::Target, oidc::Time};
 
 /// How publishing to one target goes.
 #[derive(Clone, Debug)]
@@ -11,8 +11,8 @@ pub struct Progress {
     pub target: String,
     /// When the target was last found, or made, as it should be.
     pub last_success: Option<Time>,
-    /// Why the last try failed, shortly; `None` when it succeeded.
-    pub failure: Option<&'static str>,
+    /// Why the last try failed; `None` when it succeeded.
+    pub failure: Option<Trouble>,
     /// How often something was written.
     pub writes: u64,
     /// How often publishing failed.

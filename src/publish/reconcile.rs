@@ -7,7 +7,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{Change, Name, Outcome, Progress, PublishError, Publisher, TurnReport};
 use crate::{
-    Report, backoff, clock,
+    Report, Trouble, backoff, clock,
     oidc::{Kid, Snapshot},
 };
 
@@ -66,7 +66,10 @@ impl Publisher {
                 progress.ignores_conditions = outcome.ignores_conditions;
             }
             Err(error) => {
-                progress.failure = Some(error.reason());
+                let message = Report(error).to_string();
+                let before = progress.failure.as_ref();
+                let trouble = Trouble::after(before, error.reason(), message, clock::now());
+                progress.failure = Some(trouble);
                 progress.failures += 1;
             }
         }

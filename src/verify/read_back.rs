@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::{NotPublic, RelyingParty, public::content};
 use crate::{
+    Trouble,
     alarm::{Alarm, Change},
     backoff, clock,
     config::settings,
@@ -39,10 +40,8 @@ pub struct ReadBack {
 pub struct ReadBackStatus {
     /// When the public documents were last those given out.
     pub last_success: Option<Time>,
-    /// Why the last look found something else, shortly; `None` when it did not.
-    pub failure: Option<&'static str>,
-    /// The same as a sentence, with what to do.
-    pub advice: Option<String>,
+    /// Why the last look found something else; `None` when it did not.
+    pub failure: Option<Trouble>,
     /// Whether the public documents were those given out at the last look.
     pub is_public: bool,
     /// How long the last change took to become public.
@@ -128,14 +127,16 @@ impl ReadBack {
     }
 
     fn tell(&self, course: &Course, trouble: Option<&NotPublic>) {
-        let before = self.statuses.borrow().last_success;
+        let now = clock::now();
+        let before = Arc::clone(&self.statuses.borrow());
+        let failure = trouble
+            .map(|it| Trouble::after(before.failure.as_ref(), it.reason(), it.to_string(), now));
         self.statuses.send_replace(Arc::new(ReadBackStatus {
             last_success: match trouble {
-                None => Some(clock::now()),
-                Some(_) => before,
+                None => Some(now),
+                Some(_) => before.last_success,
             },
-            failure: trouble.map(NotPublic::reason),
-            advice: trouble.map(NotPublic::to_string),
+            failure,
             is_public: trouble.is_none(),
             took: course.took,
         }));
