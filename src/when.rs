@@ -31,6 +31,14 @@ pub(crate) fn span(duration: Duration) -> String {
     }
 }
 
+/// A short duration to a tenth of a second: `2.1s`; a longer one as [`span`].
+pub(crate) fn delay(duration: Duration) -> String {
+    match duration.as_secs() {
+        ..MINUTE => format!("{:.1}s", duration.as_secs_f64()),
+        _ => span(duration),
+    }
+}
+
 /// A moment in UTC, with its date unless that is today's. Never earlier than it is.
 pub(crate) fn moment(time: Time, now: Time) -> String {
     // What is shown has no fraction of a second.

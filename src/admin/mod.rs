@@ -1,5 +1,5 @@
-//! What the operator asks a running process: whether it lives, whether it is ready, its metrics,
-//! and what it knows of the keys.
+//! What the operator asks a running process: whether it lives, whether it is ready, how it stands,
+//! its metrics, and what it knows of the keys.
 //!
 //! Reads what the others tell and changes nothing. Its own listener, in plain HTTP and without
 //! authentication: nothing that it says is secret, but it is nobody else's business.
@@ -9,8 +9,13 @@ mod listener;
 mod metrics;
 mod ready;
 mod respond;
+mod standing;
 mod views;
 
 pub use keys::{KeysAnswer, MirrorKeys};
 pub use listener::{Admin, AdminError};
+pub use standing::{
+    CertificateStanding, Check, KeyStanding, MirrorStanding, ReadBackStanding, SnapshotStanding,
+    Standing, TargetStanding, UpstreamStanding, Verdict,
+};
 pub use views::{View, Views};

@@ -6,8 +6,9 @@ use http::{
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
 };
 use http_body_util::Full;
+use serde::Serialize;
 
-use super::{KeysAnswer, Views, metrics, ready};
+use super::{KeysAnswer, Standing, Views, metrics, ready};
 use crate::oidc::Time;
 
 /// What is asked.
@@ -17,6 +18,7 @@ pub(super) enum Question {
     Live,
     Metrics,
     Ready { verbose: bool },
+    Status,
     UnknownPath,
     WrongMethod,
 }
@@ -31,6 +33,7 @@ impl Question {
             "/readyz" => Self::Ready {
                 verbose: request.uri().query().is_some_and(asks_for_all),
             },
+            "/status" => Self::Status,
             _ => return Self::UnknownPath,
         };
         match *request.method() {
@@ -42,10 +45,7 @@ impl Question {
     /// The answer as of `now`. Takes its time when there are many mirrors.
     pub(super) fn answer(self, views: &Views, now: Time) -> Response<Full<Bytes>> {
         match self {
-            Self::Keys => match serde_json::to_vec(&KeysAnswer::from(views)) {
-                Ok(body) => response(StatusCode::OK, "application/json", body),
-                Err(_) => fault(),
-            },
+            Self::Keys => json(&KeysAnswer::from(views)),
             Self::Live => text(StatusCode::OK, "ok\n"),
             Self::Metrics => match metrics::render(views, now) {
                 Ok(body) => response(StatusCode::OK, metrics::CONTENT_TYPE, body),
@@ -60,9 +60,10 @@ impl Question {
                 };
                 text(status, body)
             }
+            Self::Status => json(&Standing::new(views, now)),
             Self::UnknownPath => text(
                 StatusCode::NOT_FOUND,
-                "no such path; there are /keys, /livez, /metrics and /readyz\n",
+                "no such path; there are /keys, /livez, /metrics, /readyz and /status\n",
             ),
             Self::WrongMethod => {
                 let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
@@ -79,6 +80,13 @@ fn asks_for_all(query: &str) -> bool {
     query
         .split('&')
         .any(|part| part == "verbose" || part.starts_with("verbose="))
+}
+
+fn json(answer: &impl Serialize) -> Response<Full<Bytes>> {
+    match serde_json::to_vec(answer) {
+        Ok(body) => response(StatusCode::OK, "application/json", body),
+        Err(_) => fault(),
+    }
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
+use super::standing::CertificateStanding;
 use crate::{
     config::settings,
     mirror::{Snapshots, Status, Statuses},
     oidc::{Snapshot, Time},
     publish::Progress,
-    serve::Counters,
+    serve::{CertificateStatus, Counters},
     verify::ReadBackStatus,
 };
 
@@ -20,6 +21,8 @@ pub struct Views {
     pub mirrors: Vec<View>,
     /// What the listeners count; `None` when nothing is served.
     pub counters: Option<Counters>,
+    /// How the certificates do; `None` when none is served with.
+    pub certificates: Option<watch::Receiver<Arc<Vec<CertificateStatus>>>>,
 }
 
 /// What can be seen of one mirror.
@@ -53,12 +56,23 @@ pub(super) struct Glance<'a> {
     pub(super) snapshot: Option<Arc<Snapshot>>,
     pub(super) progress: Vec<Arc<Progress>>,
     pub(super) read_back: Option<Arc<ReadBackStatus>>,
-    now: Time,
+    pub(super) now: Time,
 }
 
 impl Views {
     pub(super) fn glances(&self, now: Time) -> impl Iterator<Item = Glance<'_>> {
         self.mirrors.iter().map(move |view| view.glance(now))
+    }
+
+    pub(super) fn certificates(&self, now: Time) -> Vec<CertificateStanding> {
+        let Some(certificates) = &self.certificates else {
+            return Vec::new();
+        };
+        let certificates = Arc::clone(&certificates.borrow());
+        let standing = certificates.iter();
+        standing
+            .map(|it| CertificateStanding::new(it, now))
+            .collect()
     }
 }
 
@@ -80,8 +94,14 @@ impl View {
 }
 
 impl Glance<'_> {
+    /// When the API server at `url` last answered well; `None` when it never did.
+    pub(super) fn last_answer(&self, url: &str) -> Option<Time> {
+        let upstreams = &self.status.ledger.upstreams;
+        upstreams.iter().find(|it| it.source == url)?.last_answer
+    }
+
     /// The time since an API server last answered well; `None` when none ever did.
-    pub(super) fn age(&self) -> Option<Duration> {
+    fn age(&self) -> Option<Duration> {
         self.status.age(self.now)
     }
 

@@ -57,6 +57,12 @@ pub struct Document {
 }
 
 impl Document {
+    /// The beginning of the entity tag, as much as tells two documents apart.
+    pub fn hash(&self) -> &str {
+        let tag = self.etag.to_str().unwrap_or_default();
+        tag.get(1..=HASH_CHARS).unwrap_or_default()
+    }
+
     fn marked(&self, mark: u64) -> Self {
         let digits = (0..u64::BITS)
             .step_by(2)
@@ -77,5 +83,7 @@ impl Document {
     }
 }
 
+/// As much of an entity tag as tells two documents apart.
+const HASH_CHARS: usize = 12;
 /// What RFC 8259 section 2 allows around a value: one for each pair of bits.
 const WHITE_SPACE: [u8; 4] = *b" \t\n\r";
