@@ -7,6 +7,7 @@
 mod keys;
 mod listener;
 mod metrics;
+mod page;
 mod ready;
 mod respond;
 mod standing;
@@ -14,6 +15,8 @@ mod views;
 
 pub use keys::{KeysAnswer, MirrorKeys};
 pub use listener::{Admin, AdminError};
+#[cfg(test)]
+pub(crate) use standing::sample;
 pub use standing::{
     CertificateStanding, Check, KeyStanding, MirrorStanding, ReadBackStanding, SnapshotStanding,
     Standing, TargetStanding, UpstreamStanding, Verdict,

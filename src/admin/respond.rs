@@ -3,21 +3,28 @@
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+    header::{
+        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+        X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    },
 };
 use http_body_util::Full;
 use serde::Serialize;
 
-use super::{KeysAnswer, Standing, Views, metrics, ready};
+use super::{KeysAnswer, Standing, Views, metrics, page, ready};
 use crate::oidc::Time;
 
 /// What is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Question {
     Keys,
     Live,
     Metrics,
-    Ready { verbose: bool },
+    /// The status page.
+    Page(page::Choice),
+    Ready {
+        verbose: bool,
+    },
     Status,
     UnknownPath,
     WrongMethod,
@@ -30,6 +37,7 @@ impl Question {
             "/keys" => Self::Keys,
             "/livez" => Self::Live,
             "/metrics" => Self::Metrics,
+            "/" => Self::Page(page::Choice::asked(request.uri().query())),
             "/readyz" => Self::Ready {
                 verbose: request.uri().query().is_some_and(asks_for_all),
             },
@@ -51,6 +59,7 @@ impl Question {
                 Ok(body) => response(StatusCode::OK, metrics::CONTENT_TYPE, body),
                 Err(_) => fault(),
             },
+            Self::Page(choice) => page(&Standing::new(views, now), &choice),
             Self::Ready { verbose } => {
                 let (is_ready, body) = ready::render(views, verbose, now);
                 let status = if is_ready {
@@ -63,7 +72,7 @@ impl Question {
             Self::Status => json(&Standing::new(views, now)),
             Self::UnknownPath => text(
                 StatusCode::NOT_FOUND,
-                "no such path; there are /keys, /livez, /metrics, /readyz and /status\n",
+                "no such path; there are /, /keys, /livez, /metrics, /readyz and /status\n",
             ),
             Self::WrongMethod => {
                 let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
@@ -87,6 +96,22 @@ fn json(answer: &impl Serialize) -> Response<Full<Bytes>> {
         Ok(body) => response(StatusCode::OK, "application/json", body),
         Err(_) => fault(),
     }
+}
+
+/// Nothing but the page itself is ever loaded, run, framed or told where somebody came from.
+fn page(standing: &Standing, choice: &page::Choice) -> Response<Full<Bytes>> {
+    let (is_known, body) = page::render(standing, choice);
+    let status = if is_known {
+        StatusCode::OK
+    } else {
+        StatusCode::NOT_FOUND
+    };
+    let mut response = response(status, "text/html; charset=utf-8", body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, page::policy());
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    response
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -294,6 +294,8 @@ async fn only_get_and_head_of_known_paths_are_answered() {
     let service = plan(&[&server]).start().await;
     service.documents(ISSUER).await;
     for (path, content_type) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/?mirror=mirror-0", "text/html; charset=utf-8"),
         ("/keys", "application/json"),
         ("/livez", "text/plain; charset=utf-8"),
         (
@@ -317,7 +319,7 @@ async fn only_get_and_head_of_known_paths_are_answered() {
         assert_eq!(posted.headers[ALLOW], "GET, HEAD");
     }
     for path in [
-        "/",
+        "/?mirror=nobody",
         "/readyz/",
         "/openid/v1/jwks",
         "/metrics/../keys2",

@@ -20,3 +20,5 @@ pub use mirror::{
 pub use process::Standing;
 
 pub(super) use checks::checks;
+#[cfg(test)]
+pub(crate) use sample::sample;

@@ -13,8 +13,8 @@ use super::{
     row::{Row, Source},
 };
 use crate::{
-    escaped::escaped,
-    oidc::{Kid, State, Time},
+    escaped::{escaped, shortened},
+    oidc::{State, Time},
     when::{ago, moment},
 };
 
@@ -96,7 +96,8 @@ fn body(text: &mut String, report: &Report, width: Width) {
 
 fn cells(row: &Row, width: Width, now: Time) -> [String; 7] {
     let kid = match width {
-        Width::Narrow => shortened(row.key.kid()),
+        // Kubernetes' own kids as they are, so that they can be copied; longer ones cut.
+        Width::Narrow => shortened(row.key.kid().as_str(), KUBERNETES_KID_CHARS),
         Width::Wide => escaped(row.key.kid().as_str()),
     };
     let published = row.published_since.filter(|_| {
@@ -133,16 +134,6 @@ fn seen_by(row: &Row, width: Width) -> String {
 fn next(advice: &Advice, now: Time) -> String {
     let dim = Style::new().dimmed();
     format!("  {dim}NEXT{dim:#} {}", advice.sentence(now))
-}
-
-/// Kubernetes' own kids as they are, so that they can be copied; longer ones cut.
-fn shortened(kid: &Kid) -> String {
-    let mut shown = escaped(kid.as_str());
-    if let Some((end, _)) = shown.char_indices().nth(KUBERNETES_KID_CHARS) {
-        shown.truncate(end);
-        shown.push('…');
-    }
-    shown
 }
 
 /// Puts colour where the marks are, which the table took for nothing.
