@@ -22,11 +22,11 @@ use super::{
 use crate::{
     Report,
     config::settings::{
-        Address, CredentialFiles, Credentials, KeyPairFiles, Keys, Limits, Metadata, Mirror,
+        Address, Admin, CredentialFiles, Credentials, KeyPairFiles, Keys, Limits, Metadata, Mirror,
         OnIssuerMismatch, Serve, Settings, Target, Tls, Upkeep,
     },
     demo::{Authority, CertificateError, Cluster, ClusterError, Story, StoryError, Tally},
-    oidc::{Issuer, IssuerError},
+    oidc::{Issuer, IssuerError, Policy},
     serve::ServeError,
     verify::{RelyingParty, VerifyError},
 };
@@ -37,6 +37,9 @@ pub(super) struct Arguments {
     /// Address to serve on; the issuer is "localhost" with its port, over https
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
+    /// Address for the operator, who finds a status page there
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    admin: SocketAddr,
     /// Where to keep certificates and published documents [default: a temporary directory]
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -68,7 +71,7 @@ async fn demonstrate(arguments: Arguments) -> Result<Tally, DemoError> {
             .insert(tempfile::tempdir().map_err(DemoError::Directory)?)
             .path(),
     };
-    let stage = Stage::set(directory, arguments.listen).await?;
+    let stage = Stage::set(directory, &arguments).await?;
     let (service, mut story) = stage.begin(anstream::stdout()).await?;
 
     let mut serving = pin!(service.run(std::future::pending()));
@@ -106,6 +109,7 @@ struct Stage {
     cluster: Cluster,
     issuer: Issuer,
     listen: SocketAddr,
+    admin: SocketAddr,
     /// PEM file of the CA that relying parties trust.
     ca_file: PathBuf,
     tls: KeyPairFiles,
@@ -113,7 +117,7 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(directory: &Path, listen: SocketAddr) -> Result<Self, DemoError> {
+    async fn set(directory: &Path, arguments: &Arguments) -> Result<Self, DemoError> {
         let folder = |name| {
             let folder = directory.join(name);
             fs::create_dir_all(&folder)
@@ -121,6 +125,7 @@ impl Stage {
                 .map_err(DemoError::Directory)
         };
         let (cluster, issuer) = (folder("cluster")?, folder("issuer")?);
+        let listen = arguments.listen;
         let listen = reserve(listen).map_err(|source| DemoError::Listen { listen, source })?;
         let url = format!("https://localhost:{}", listen.port());
         let cluster = Cluster::start(API_SERVERS, &url, &cluster, now()).await?;
@@ -140,6 +145,7 @@ impl Stage {
             cluster,
             issuer: Issuer::parse(&url)?,
             listen,
+            admin: arguments.admin,
             ca_file,
             tls,
             published: folder("published")?,
@@ -158,7 +164,7 @@ impl Stage {
         })?;
         let pem = fs::read(&self.ca_file).map_err(DemoError::Directory)?;
         let relying_party = RelyingParty::new(self.issuer.clone(), Some(&pem))?;
-        let opening = self.opening();
+        let opening = self.opening(service.admin_address());
         let mut story = Story::new(self.cluster, relying_party, out, now);
         story.say(&opening)?;
         Ok((service, story))
@@ -168,7 +174,7 @@ impl Stage {
         Settings {
             state_dir: None,
             publisher: None,
-            admin: None,
+            admin: Some(Admin { listen: self.admin }),
             mirrors: vec![Mirror {
                 name: "demo".to_owned(),
                 issuer: self.issuer.clone(),
@@ -191,7 +197,13 @@ impl Stage {
                     read_back: false,
                     ..Upkeep::default()
                 },
-                keys: Keys::default(),
+                keys: Keys {
+                    policy: Policy {
+                        retain_keys: RETAIN_KEYS,
+                        ..Policy::default()
+                    },
+                    ..Keys::default()
+                },
             }],
             serve: Some(Serve {
                 listen: vec![Address::Tcp(self.listen)],
@@ -212,7 +224,7 @@ impl Stage {
         urls
     }
 
-    fn opening(&self) -> String {
+    fn opening(&self, admin: Option<SocketAddr>) -> String {
         let Self {
             cluster,
             issuer,
@@ -226,6 +238,9 @@ impl Stage {
         }
         lines.push(format!("  issuer        {issuer}, for everybody"));
         lines.push(format!("  published to  {}", published.display()));
+        lines.extend(
+            admin.map(|admin| format!("  status page   http://{admin}/, for the operator")),
+        );
         lines.push("\nTry it from another terminal:".to_owned());
         for url in [issuer.discovery_url(), issuer.jwks_url()] {
             lines.push(format!("  curl --cacert {} {url}", ca_file.display()));
@@ -280,5 +295,7 @@ enum DemoError {
 
 /// How many API servers the simulated cluster has.
 const API_SERVERS: usize = 2;
+/// So short that one can watch a key retire.
+const RETAIN_KEYS: Duration = Duration::from_mins(2);
 /// Time between two rotations.
 const AGAIN: Duration = Duration::from_secs(30);
