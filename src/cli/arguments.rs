@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use tracing::{error, level_filters::LevelFilter};
 
-use super::{Exit, check, demo, keys, logging::Logging, publish, run};
+use super::{Exit, check, demo, keys, logging::Logging, publish, run, status};
 use crate::{
     Report,
     config::{ConfigError, Override, settings::Settings},
@@ -66,6 +66,11 @@ enum Command {
         #[command(flatten)]
         listening: Listening,
     },
+    /// Show how a running mirror stands, and what to do where it does not stand well
+    ///
+    /// Exits with 0 when all is well, with 1 when something needs attention or the mirror does not
+    /// answer, and with 78 when it is not known where to ask.
+    Status(Box<status::Arguments>),
 }
 
 /// What to mirror: a file, or the few settings of a one-line use.
@@ -160,6 +165,7 @@ impl Cli {
                 selection,
                 listening,
             } => run::execute(|| selection.clone().load(Some(listening.clone()))),
+            Command::Status(arguments) => status::execute(*arguments),
         }
     }
 }
@@ -226,4 +232,5 @@ Examples:
   oidc-mirror run --issuer https://oidc.example.com --listen '[::]:443' \\
       --tls-cert-file tls.crt --tls-key-file tls.key
   oidc-mirror check --config /etc/oidc-mirror/mirror.toml
-  oidc-mirror keys --config /etc/oidc-mirror/mirror.toml";
+  oidc-mirror keys --config /etc/oidc-mirror/mirror.toml
+  oidc-mirror status --config /etc/oidc-mirror/mirror.toml";

@@ -27,4 +27,5 @@ mod rotation;
 mod serving;
 mod sharing;
 mod shutdown;
+mod status;
 mod support;

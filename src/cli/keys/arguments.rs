@@ -1,6 +1,6 @@
 //! The command line of `keys`.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 
 use clap::{Args, Subcommand};
 use tracing::error;
@@ -18,6 +18,7 @@ use crate::{
     cli::{
         Exit,
         arguments::{Selection, with},
+        print::print,
         runtime,
     },
     clock,
@@ -156,12 +157,6 @@ impl Showing {
         }
         exit
     }
-}
-
-/// Prints to people in colours, unless they do not want them, and to machines without.
-pub(super) fn print(text: &str) {
-    // Who stops reading has read enough.
-    _ = anstream::stdout().write_all(text.as_bytes());
 }
 
 const FROM: &str = "Where to read from: the admin listener of a running mirror \

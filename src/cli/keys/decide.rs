@@ -4,10 +4,9 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use tracing::{error, warn};
 
-use super::arguments::print;
 use crate::{
     Report,
-    cli::Exit,
+    cli::{Exit, print::print},
     config::settings::{Mirror, Settings},
     escaped::escaped,
     mirror::{Decisions, Store},

@@ -8,12 +8,15 @@ use url::Url;
 use super::{advice::Times, place::Place, row::Share};
 use crate::{
     admin::{KeysAnswer, MirrorKeys},
-    cli::{Exit, publisher},
+    cli::{
+        Exit,
+        asking::{self, AnswerError},
+        publisher,
+    },
     config::settings::{self, Settings},
     mirror::{Decisions, StateError, Store},
-    oidc::{Issuer, IssuerError, KeyName, parse_stored},
+    oidc::{Issuer, IssuerError, KeyName},
     publish::{PublishError, Publisher},
-    verify::{AskError, ask as ask_admin},
 };
 
 /// What is known of the keys of one mirror.
@@ -31,17 +34,12 @@ pub(super) struct Known {
 
 /// Asks the running process whose admin listener answers at `url`.
 pub(super) async fn ask(url: &Url) -> Vec<Result<Known, KnownError>> {
-    let asked = async {
-        let body = ask_admin(url).await?;
-        let answer: KeysAnswer = parse_stored(&body).map_err(|error| KnownError::Answer {
-            url: url.clone(),
-            line: error.line(),
-        })?;
-        Ok(answer.mirrors)
-    };
-    match asked.await {
-        Ok(mirrors) => mirrors.into_iter().map(|it| answered(it, url)).collect(),
-        Err(error) => vec![Err(error)],
+    match asking::ask::<KeysAnswer>(url, "/keys").await {
+        Ok((url, answer)) => {
+            let mirrors = answer.mirrors.into_iter();
+            mirrors.map(|it| answered(it, &url)).collect()
+        }
+        Err(error) => vec![Err(error.into())],
     }
 }
 
@@ -68,7 +66,7 @@ pub(super) async fn read(
     from: Option<&Place>,
 ) -> Vec<Result<Known, KnownError>> {
     let has_targets = settings.mirrors.iter().any(|it| !it.targets.is_empty());
-    match (from, &settings.state_dir, settings.admin) {
+    match (from, &settings.state_dir, asking::listener_of(settings)) {
         (Some(Place::Admin(url)), ..) => ask(url).await,
         (Some(Place::FirstTarget), ..) => read_targets(settings, None).await,
         (Some(Place::Target(url)), ..) => read_targets(settings, Some(url)).await,
@@ -77,10 +75,7 @@ pub(super) async fn read(
             mirrors.map(|mirror| read_state(mirror, root)).collect()
         }
         (None, None, _) if has_targets => read_targets(settings, None).await,
-        (None, None, Some(admin)) => match Url::parse(&format!("http://{}/keys", admin.listen)) {
-            Ok(url) => ask(&url).await,
-            Err(_) => vec![Err(KnownError::Nowhere)],
-        },
+        (None, None, Some(url)) => ask(&url).await,
         (None, None, None) => vec![Err(KnownError::Nowhere)],
     }
 }
@@ -163,13 +158,8 @@ fn known(mirror: &settings::Mirror, from: String, shares: Vec<Share>) -> Known {
 /// Why nothing is known.
 #[derive(Debug, Error)]
 pub(super) enum KnownError {
-    #[error(
-        "{url} does not answer what this release understands (line {line} of its answer); is it \
-         the admin listener of an oidc-mirror of the same version?"
-    )]
-    Answer { url: Url, line: usize },
     #[error(transparent)]
-    Ask(#[from] AskError),
+    Answer(#[from] AnswerError),
     #[error("the answer is for no issuer")]
     Issuer(#[from] IssuerError),
     #[error(

@@ -2,6 +2,8 @@
 
 use url::Url;
 
+use crate::cli::asking;
+
 /// A place that `--from` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -21,10 +23,9 @@ impl Place {
         }
         let url = Url::parse(text).map_err(|_| EXPECTED.to_owned())?;
         match url.scheme() {
-            "http" if url.username().is_empty() && url.query().is_none() => url
-                .join("/keys")
+            "http" => asking::listener(text)
                 .map(Self::Admin)
-                .map_err(|error| error.to_string()),
+                .map_err(|_| EXPECTED.to_owned()),
             "file" | "s3" => Ok(Self::Target(text.trim_end_matches('/').to_owned())),
             _ => Err(EXPECTED.to_owned()),
         }

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use comfy_table::{Table, presets::NOTHING};
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     row::{Row, Source},
 };
 use crate::{
+    cli::paint::{marked, of_state, painted},
     escaped::{escaped, shortened},
     oidc::{State, Time},
     when::{ago, moment},
@@ -87,7 +88,7 @@ fn body(text: &mut String, report: &Report, width: Width) {
     line(text, lines.next().unwrap_or_default().trim());
     // No cell has two lines, so there is one for each key.
     for ((row, advice), shown) in report.keys.iter().zip(lines) {
-        line(text, &painted(shown.trim(), row.state));
+        line(text, &painted(shown.trim(), of_state(row.state)));
         if width == Width::Narrow {
             line(text, &next(advice, report.now));
         }
@@ -107,7 +108,7 @@ fn cells(row: &Row, width: Width, now: Time) -> [String; 7] {
     [
         kid,
         row.key.kind(),
-        format!("{MARK}{}{MARK}", row.state),
+        marked(row.state),
         ago(row.first_seen, now),
         ago(row.last_seen, now),
         seen_by(row, width),
@@ -136,20 +137,6 @@ fn next(advice: &Advice, now: Time) -> String {
     format!("  {dim}NEXT{dim:#} {}", advice.sentence(now))
 }
 
-/// Puts colour where the marks are, which the table took for nothing.
-fn painted(shown: &str, state: State) -> String {
-    let style = match state {
-        State::Active => AnsiColor::Green.on_default(),
-        State::Held => AnsiColor::Yellow.on_default(),
-        State::Retired => Style::new().dimmed(),
-        State::Retiring => AnsiColor::Cyan.on_default(),
-        State::Revoked => AnsiColor::Red.on_default(),
-    };
-    shown
-        .replacen(MARK, &style.to_string(), 1)
-        .replacen(MARK, &format!("{style:#}"), 1)
-}
-
 fn line(text: &mut String, line: &str) {
     _ = writeln!(text, "{}", line.trim_end());
 }
@@ -163,7 +150,5 @@ const HEADER: [&str; 7] = [
     "SEEN BY",
     "PUBLISHED",
 ];
-/// A character without width, which is escaped wherever others write it.
-const MARK: char = '\u{2060}';
 /// SHA-256 in unpadded base64url.
 const KUBERNETES_KID_CHARS: usize = 43;
