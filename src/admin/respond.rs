@@ -19,7 +19,7 @@ use crate::oidc::Time;
 pub(super) enum Question {
     Keys,
     Live,
-    Metrics,
+    Metrics(metrics::Format),
     /// The status page.
     Page(page::Choice),
     Ready {
@@ -36,7 +36,7 @@ impl Question {
         let question = match request.uri().path() {
             "/keys" => Self::Keys,
             "/livez" => Self::Live,
-            "/metrics" => Self::Metrics,
+            "/metrics" => Self::Metrics(metrics::Format::asked(request.headers())),
             "/" => Self::Page(page::Choice::asked(request.uri().query())),
             "/readyz" => Self::Ready {
                 verbose: request.uri().query().is_some_and(asks_for_all),
@@ -55,8 +55,8 @@ impl Question {
         match self {
             Self::Keys => json(&KeysAnswer::from(views)),
             Self::Live => text(StatusCode::OK, "ok\n"),
-            Self::Metrics => match metrics::render(views, now) {
-                Ok(body) => response(StatusCode::OK, metrics::CONTENT_TYPE, body),
+            Self::Metrics(format) => match metrics::render(views, format, now) {
+                Ok(body) => response(StatusCode::OK, format.content_type(), body),
                 Err(_) => fault(),
             },
             Self::Page(choice) => page(&Standing::new(views, now), &choice),

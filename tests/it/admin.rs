@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, time::Duration};
 
 use http::{
     Method, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
 };
 use oidc_mirror::{
     Report,
@@ -294,14 +294,11 @@ async fn only_get_and_head_of_known_paths_are_answered() {
     let service = plan(&[&server]).start().await;
     service.documents(ISSUER).await;
     for (path, content_type) in [
-        ("/", "text/html; charset=utf-8"),
-        ("/?mirror=mirror-0", "text/html; charset=utf-8"),
         ("/keys", "application/json"),
         ("/livez", "text/plain; charset=utf-8"),
-        (
-            "/metrics",
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        ),
+        ("/", "text/html; charset=utf-8"),
+        ("/?mirror=mirror-0", "text/html; charset=utf-8"),
+        ("/metrics", "text/plain; version=0.0.4; charset=utf-8"),
         ("/readyz?verbose", "text/plain; charset=utf-8"),
         ("/status", "application/json"),
     ] {
@@ -328,6 +325,27 @@ async fn only_get_and_head_of_known_paths_are_answered() {
         let (status, _) = ask(&service, path).await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
     }
+}
+
+#[tokio::test]
+async fn who_does_not_ask_for_open_metrics_gets_the_text_that_everybody_reads() {
+    let server = lists(&[&p256()]);
+    let service = plan(&[&server]).start().await;
+    service.documents(ISSUER).await;
+    let (_, text) = ask(&service, "/metrics").await;
+    for line in [
+        "# TYPE oidc_mirror_build_info gauge",
+        "# TYPE oidc_mirror_publish_writes_total counter",
+        "oidc_mirror_has_snapshot{mirror=\"mirror-0\"} 1",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line}\n{text}");
+    }
+    assert!(
+        !text.contains("# UNIT") && !text.contains("# EOF"),
+        "{text}"
+    );
+    let samples = |text: &str| text.lines().filter(|it| !it.starts_with('#')).count();
+    assert_eq!(samples(&text), samples(&open_metrics(&service).await));
 }
 
 #[tokio::test]
@@ -366,7 +384,7 @@ async fn every_metric_is_documented_and_every_documented_one_is_there() {
     let server = lists(&[&p256()]);
     let service = plan(&[&server]).start().await;
     service.documents(ISSUER).await;
-    let (_, text) = ask(&service, "/metrics").await;
+    let text = open_metrics(&service).await;
     let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let there: Vec<_> = families
         .map(|line| match line.split_once(' ').unwrap() {
@@ -389,9 +407,20 @@ async fn every_metric_is_documented_and_every_documented_one_is_there() {
 
 /// The metrics, read strictly: each series by its name and labels as written.
 async fn metrics(service: &Running) -> BTreeMap<String, f64> {
-    let (status, text) = ask(service, "/metrics").await;
-    assert_eq!(status, StatusCode::OK);
-    read(&text)
+    read(&open_metrics(service).await)
+}
+
+async fn open_metrics(service: &Running) -> String {
+    let client = service.plan().client(service.admin()).build().unwrap();
+    let request = client.get(format!("http://{}/metrics", service.admin()));
+    // As Prometheus asks.
+    let accepted =
+        "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2";
+    let answer = answer(request.header(ACCEPT, accepted)).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let written = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(answer.headers[CONTENT_TYPE], written);
+    String::from_utf8(answer.body.to_vec()).unwrap()
 }
 
 /// Reads `OpenMetrics` text line by line, and panics at the first that is not as it must be.

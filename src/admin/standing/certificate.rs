@@ -70,7 +70,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
-    use crate::admin::{Standing, Verdict, Views, ready};
+    use crate::admin::{Standing, Verdict, Views, metrics, ready};
 
     fn noon() -> Time {
         Time::try_from("2026-11-24T12:00:00Z".to_owned()).unwrap()
@@ -129,5 +129,18 @@ mod tests {
             };
             assert_eq!(Standing::new(&views, noon()).verdict, expected, "{line}");
         }
+    }
+
+    #[test]
+    fn its_metrics_tell_when_it_expires_and_why_there_is_no_newer_one() {
+        let metrics = |failure| {
+            let views = views(Some(noon()), failure);
+            metrics::render(&views, metrics::Format::Classic, noon()).unwrap()
+        };
+        let expiry = "oidc_mirror_certificate_expiry_timestamp_seconds{name=\"public\"} 1795521600";
+        assert!(metrics(None).contains(expiry), "{}", metrics(None));
+        assert!(metrics(None).contains("oidc_mirror_certificate_failing{name=\"public\"} 0\n"));
+        let failing = "oidc_mirror_certificate_failing{name=\"public\",reason=\"dns\"} 1\n";
+        assert!(metrics(Some("no such name")).contains(failing));
     }
 }
