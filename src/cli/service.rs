@@ -186,6 +186,7 @@ impl Running {
     fn set(&mut self, mut work: Work, listener: Option<Listener>) {
         let routes = std::mem::take(&mut work.routes);
         self.routes.send_replace(Arc::new(routes));
+        work.views.certificates = listener.as_ref().and_then(Listener::certificates);
         let views = std::mem::take(&mut work.views);
         self.views.send_replace(Arc::new(views));
         self.channels = std::mem::take(&mut work.channels);

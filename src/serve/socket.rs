@@ -135,7 +135,8 @@ impl Activated {
     pub(super) fn advice(&self) -> String {
         let names: Vec<_> = self.0.iter().map(|(name, _)| name.as_str()).collect();
         if names.is_empty() {
-            return " (no socket was handed over: start the socket unit, not the service)".to_owned();
+            return " (no socket was handed over: start the socket unit, not the service)"
+                .to_owned();
         }
         let names = names.join(", ");
         format!(" (the sockets that were handed over are named {names})")

@@ -474,9 +474,9 @@ fn is_name(text: &str) -> bool {
 
 /// `{name="value",…}`, in a value only the three escapes that there are.
 fn check_labels(labels: &str) {
-    const KNOWN: [&str; 11] = [
+    const KNOWN: [&str; 12] = [
         "mirror", "upstream", "target", "state", "reason", "hash", "version", "listener", "route",
-        "status", "le",
+        "status", "le", "name",
     ];
     let mut rest = labels.strip_prefix('{').unwrap();
     loop {

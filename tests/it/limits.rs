@@ -111,7 +111,7 @@ async fn one_address_has_its_share_of_connections_and_takes_nobody_elses() {
     ])
     .await;
     let greedy = target.from(Ipv4Addr::new(127, 0, 0, 3));
-    let (held, _) = tokio::join!(flood(&greedy, 20), async {
+    let (held, ()) = tokio::join!(flood(&greedy, 20), async {
         assert_eq!(service.get(&url()).await.status, StatusCode::OK);
     });
     assert_eq!(held.unwrap(), 8);

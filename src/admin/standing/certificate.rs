@@ -1,6 +1,6 @@
 //! How one certificate stands.
 
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +46,10 @@ fn check(status: &CertificateStatus, now: Time) -> Check {
         Some(end) if end <= now => (format!("expired {}", moment(end, now)), true),
         Some(end) => {
             let left = end.since(now);
-            (format!("expires in {}", span(left)), left < LATE)
+            (
+                format!("expires in {}", span(left)),
+                status.due.is_some_and(|due| due <= now),
+            )
         }
     };
     match (&status.failure, is_late) {
@@ -60,17 +63,16 @@ fn check(status: &CertificateStatus, now: Time) -> Check {
     }
 }
 
-/// A certificate that expires sooner should have been replaced already.
-const LATE: Duration = Duration::from_hours(14 * 24);
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use tokio::sync::watch;
 
     use super::*;
     use crate::admin::{Standing, Verdict, Views, metrics, ready};
+
+    const LATE: Duration = Duration::from_hours(14 * 24);
 
     fn noon() -> Time {
         Time::try_from("2026-11-24T12:00:00Z".to_owned()).unwrap()
@@ -81,6 +83,7 @@ mod tests {
             name: "public".to_owned(),
             hosts: vec!["oidc.example.com".to_owned()],
             not_after,
+            due: not_after.map(|end| noon() + end.since(noon()).saturating_sub(LATE)),
             failure: failure.map(str::to_owned),
             reason: failure.map(|_| "dns"),
         };
@@ -97,7 +100,7 @@ mod tests {
         let days = |days: u64| Some(noon() + Duration::from_hours(24 * days));
         for (not_after, failure, line) in [
             (days(62), None, "[+]certificate public ok: expires in 62d\n"),
-            (days(14), None, "[+]certificate public ok: expires in 14d\n"),
+            (days(15), None, "[+]certificate public ok: expires in 15d\n"),
             (
                 days(13),
                 None,

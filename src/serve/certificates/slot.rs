@@ -17,6 +17,8 @@ pub struct CertificateStatus {
     pub hosts: Vec<String>,
     /// When it expires; `None` while there is none yet.
     pub not_after: Option<Time>,
+    /// From when on there should be a newer one.
+    pub due: Option<Time>,
     /// Why the newest one could not be had or taken.
     pub failure: Option<String>,
     /// The same in a word.
@@ -146,6 +148,7 @@ impl Slot {
             if let Some(pair) = pair {
                 status.hosts.clone_from(&pair.hosts);
                 status.not_after = Some(pair.not_after);
+                status.due = Some(due(&pair));
             }
             (status.reason, status.failure) = failure.unzip();
         });
@@ -162,17 +165,21 @@ pub(super) enum Standing {
 
 impl Standing {
     pub(super) fn of(pair: &Pair, now: Time) -> Self {
-        // One that lives for days only is renewed within days.
-        let lifetime = pair.not_after.since(pair.not_before);
-        let ahead = WARN_AHEAD.min(lifetime / 4);
         if pair.is_expired(now) {
             Self::Expired
-        } else if now + ahead >= pair.not_after {
+        } else if now >= due(pair) {
             Self::Expiring
         } else {
             Self::Good
         }
     }
+}
+
+/// From when on there should be a newer one.
+fn due(pair: &Pair) -> Time {
+    // One that lives for days only is renewed within days.
+    let lifetime = pair.not_after.since(pair.not_before);
+    pair.not_before + (lifetime - WARN_AHEAD.min(lifetime / 4))
 }
 
 const WARN_AHEAD: Duration = Duration::from_hours(14 * 24);

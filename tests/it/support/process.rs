@@ -60,7 +60,7 @@ impl Process {
         Self {
             child,
             // A Unix socket has none.
-            address: address.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into()),
+            address: address.unwrap_or_else(|_| (Ipv4Addr::UNSPECIFIED, 0).into()),
             log,
             notifications,
             _directory: directory,
