@@ -76,7 +76,10 @@ impl Attack {
             Self::Pipelining => target.answered(Reading::Never).await,
             Self::PlainHttp => target.plain(bytes::REQUEST.into()).await,
             Self::RapidReset => target.http2(bytes::rapid_reset).await,
-            Self::Scan => target.connect().await.map(|_| Outcome::default()),
+            Self::Scan => target
+                .connect(Reading::AtOnce)
+                .await
+                .map(|_| Outcome::default()),
             Self::SettingsFlood => target.http2(bytes::settings).await,
             Self::SlowHead => target.slow_head().await,
             Self::SlowReader => target.answered(Reading::Slowly).await,
@@ -92,7 +95,7 @@ impl Attack {
 pub(crate) async fn flood(target: &Target, count: usize) -> io::Result<usize> {
     let mut open = Vec::with_capacity(count);
     for _ in 0..count {
-        open.push(target.connect().await?);
+        open.push(target.connect(Reading::AtOnce).await?);
     }
     sleep(A_MOMENT).await;
     let is_let_be = |stream: &&TcpStream| {

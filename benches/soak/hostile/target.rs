@@ -56,11 +56,13 @@ impl Target {
         }
     }
 
-    pub(super) async fn connect(&self) -> io::Result<TcpStream> {
+    pub(super) async fn connect(&self, reading: Reading) -> io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         socket.bind((self.from, 0).into())?;
-        // So that little is on its way to somebody who does not read.
-        socket.set_recv_buffer_size(4096)?;
+        if let Reading::Never | Reading::Slowly = reading {
+            // So that little is on its way.
+            socket.set_recv_buffer_size(4096)?;
+        }
         socket.connect(self.address).await
     }
 
@@ -75,7 +77,7 @@ impl Target {
 
     /// Sends bytes without TLS, and waits.
     pub(crate) async fn plain(&self, bytes: Vec<u8>) -> io::Result<Outcome> {
-        let stream = self.connect().await?;
+        let stream = self.connect(Reading::AtOnce).await?;
         let script = Script::new([bytes], Reading::AtOnce);
         Ok(script.play(stream, self.patience).await)
     }
@@ -115,7 +117,7 @@ impl Target {
         protocol: &str,
         script: Script<impl Iterator<Item = Vec<u8>>>,
     ) -> io::Result<Outcome> {
-        let stream = self.connect().await?;
+        let stream = self.connect(script.reading).await?;
         let mut config = (*self.tls).clone();
         config.alpn_protocols = vec![protocol.into()];
         let handshake = TlsConnector::from(Arc::new(config)).connect(self.name.clone(), stream);
@@ -181,44 +183,51 @@ impl<C: Iterator<Item = Vec<u8>>> Script<C> {
             pause,
             reading,
         } = self;
-        let mut received = Vec::new();
         let speaking = async {
             for chunk in chunks {
                 to.write_all(&chunk).await?;
                 to.flush().await?;
-                sleep(pause).await;
+                if !pause.is_zero() {
+                    sleep(pause).await;
+                }
             }
             io::Result::Ok(())
         };
-        // Who never reads learns of the end only when writing fails.
-        let both = async {
-            let (said, is_heard) = tokio::join!(speaking, listen(from, reading, &mut received));
-            is_heard || said.is_err()
+        let refused = async {
+            match (speaking.await, reading) {
+                (Err(_), Reading::Never | Reading::Slowly) => {}
+                // The last words are still to be heard, or there is nothing more to say.
+                (Err(_), Reading::AtOnce) | (Ok(()), _) => std::future::pending().await,
+            }
         };
-        let is_ended = timeout(patience, both).await.unwrap_or_default();
+        let mut received = Vec::new();
+        let ended = async {
+            tokio::select! {
+                () = refused => {}
+                () = listen(from, reading, &mut received) => {}
+            }
+        };
+        let is_ended = timeout(patience, ended).await.is_ok();
         Outcome { received, is_ended }
     }
 }
 
-/// Reads until the other side ends, if it reads at all; whether it did.
-async fn listen(
-    mut from: impl AsyncRead + Unpin,
-    reading: Reading,
-    received: &mut Vec<u8>,
-) -> bool {
+/// Reads until the other side ends; for ever where nothing is read.
+async fn listen(mut from: impl AsyncRead + Unpin, reading: Reading, received: &mut Vec<u8>) {
     let mut buffer = [0; 4096];
-    let (size, pause) = match reading {
-        Reading::AtOnce => (buffer.len(), Duration::ZERO),
-        Reading::Never => return false,
-        Reading::Slowly => (1, SLOWLY),
+    let size = match reading {
+        Reading::AtOnce => buffer.len(),
+        Reading::Never => return std::future::pending().await,
+        Reading::Slowly => 1,
     };
     while let Ok(read @ 1..) = from.read(&mut buffer[..size]).await {
         if received.len() < ENOUGH {
             received.extend_from_slice(&buffer[..read]);
         }
-        sleep(pause).await;
+        if let Reading::Slowly = reading {
+            sleep(SLOWLY).await;
+        }
     }
-    true
 }
 
 /// How often the same is sent: more than any server should take.
