@@ -21,9 +21,8 @@ pub(crate) struct Counts {
     pub(crate) known: BTreeSet<String>,
     /// Good answers, by the kind of client.
     pub(crate) answers: BTreeMap<&'static str, u64>,
-    /// By the kind of attack: how many connections the server ended, how many outlasted the
-    /// attacker's patience.
-    pub(crate) attacks: BTreeMap<String, [u64; 2]>,
+    /// By the kind of attack and the mirror's answer.
+    pub(crate) attacks: BTreeMap<String, u64>,
     pub(crate) rotations: u64,
     /// Certificates; every other one with a reload of the configuration.
     pub(crate) renewals: u64,
@@ -79,10 +78,8 @@ impl Tally {
         counts.renewals
     }
 
-    pub(crate) fn attacked(&self, attack: String, is_ended: bool) {
-        let mut counts = self.lock();
-        let [ended, outlasted] = counts.attacks.entry(attack).or_default();
-        *(if is_ended { ended } else { outlasted }) += 1;
+    pub(crate) fn attacked(&self, attack: String) {
+        *self.lock().attacks.entry(attack).or_default() += 1;
     }
 
     pub(crate) fn violated(&self, what: String) {

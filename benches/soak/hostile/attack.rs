@@ -76,10 +76,13 @@ impl Attack {
             Self::Pipelining => target.answered(Reading::Never).await,
             Self::PlainHttp => target.plain(bytes::REQUEST.into()).await,
             Self::RapidReset => target.http2(bytes::rapid_reset).await,
-            Self::Scan => target
-                .connect(Reading::AtOnce)
-                .await
-                .map(|_| Outcome::default()),
+            Self::Scan => {
+                drop(target.connect(Reading::AtOnce).await?);
+                Ok(Outcome {
+                    is_ended: true,
+                    ..Outcome::default()
+                })
+            }
             Self::SettingsFlood => target.http2(bytes::settings).await,
             Self::SlowHead => target.slow_head().await,
             Self::SlowReader => target.answered(Reading::Slowly).await,

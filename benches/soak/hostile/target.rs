@@ -96,9 +96,9 @@ impl Target {
             .await
     }
 
-    /// Sends many good requests, whose answers are read in a bad way.
+    /// Sends good requests without end, whose answers are read in a bad way.
     pub(super) async fn answered(&self, reading: Reading) -> io::Result<Outcome> {
-        let chunks = (0..TIMES).map(|_| bytes::REQUEST.into());
+        let chunks = iter::repeat_with(|| bytes::REQUEST.into());
         self.within_tls("http/1.1", Script::new(chunks, reading))
             .await
     }
@@ -137,7 +137,7 @@ impl Target {
 pub(crate) struct Outcome {
     /// All that the server said, decrypted.
     pub(crate) received: Vec<u8>,
-    /// Whether the server ended the connection; otherwise it was open when patience ended.
+    /// Whether the connection has ended; otherwise it was open when patience ended.
     pub(crate) is_ended: bool,
 }
 
