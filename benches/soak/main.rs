@@ -3,8 +3,8 @@
 //! `cargo bench --bench soak -- 30m` runs the real binary for that long, under good clients and
 //! hostile ones, while keys are rotated, certificates renewed and the configuration reloaded every
 //! few seconds. It fails when a good client saw an error, when a key was missing, when a connection
-//! was refused, when an attacker was suffered for long, when memory grew, or when the log holds a line that says nothing to the operator.
-//! All traffic stays on loopback addresses.
+//! was refused, when an attacker was suffered for long, when memory grew, or when the log holds a
+//! line that says nothing to the operator. All traffic stays on loopback addresses.
 
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 
