@@ -26,10 +26,11 @@ pub(crate) fn is_expected(message: &str) -> bool {
         .any(|expected| message.starts_with(expected))
 }
 
-const EXPECTED: [&str; 11] = [
+const EXPECTED: [&str; 12] = [
     "INFO a key appeared",
     "INFO a key is gone from every API server",
     "INFO a key is retired",
+    "INFO a new certificate is in use",
     "INFO answering the operator",
     "INFO every mirror has its documents",
     "INFO reading the configuration again",
