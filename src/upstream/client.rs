@@ -2,24 +2,17 @@
 
 use std::{panic, sync::Arc};
 
-use http::{
-    HeaderValue,
-    header::{ACCEPT, AUTHORIZATION},
-};
-use reqwest::{
-    Client,
-    dns::{Addrs, Name, Resolve, Resolving},
-    redirect::Policy,
-};
+use http::HeaderValue;
+use rustls::ClientConfig;
 use tokio::{
-    net::lookup_host,
     task::spawn_blocking,
     time::{Duration, Instant, timeout_at},
 };
-use url::{Host, Url};
+use url::Url;
 
 use super::{
-    credentials::{Environment, Identity, Material, Source},
+    connection::Connection,
+    credentials::{Environment, Material, Source},
     error::{CredentialError, FetchError},
     plugin::Issued,
     response::{self, Document},
@@ -59,6 +52,7 @@ pub async fn connect(mirror: &Mirror) -> Result<Vec<Upstream>, CredentialError> 
                 session: Session::open(&url, Arc::clone(&material), None)?,
                 source: source.clone(),
                 timeout: mirror.timeout,
+                outlives_a_pause: mirror.poll_interval <= LONGEST_IDLE,
                 url,
             })
         })
@@ -71,6 +65,8 @@ pub struct Upstream {
     url: Url,
     source: Source,
     timeout: Duration,
+    /// Whether a connection is still open in the next round.
+    outlives_a_pause: bool,
     session: Session,
 }
 
@@ -94,10 +90,8 @@ impl Upstream {
                 limit: self.timeout,
             }),
         };
-        if outcome.as_ref().is_err_and(FetchError::is_of_connection) {
-            // A connection that went silent would be used again and again until the kernel gives
-            // up on it, a quarter of an hour later: start over with a new one.
-            self.session.reconnect(&self.url);
+        if !self.outlives_a_pause {
+            self.session.connection = None;
         }
         outcome
     }
@@ -151,11 +145,13 @@ impl Upstream {
         Ok(true)
     }
 
-    async fn read_documents(&self) -> Result<Answer, FetchError> {
-        let (discovery, jwks) = tokio::try_join!(self.get(DISCOVERY_PATH), self.get(JWKS_PATH))?;
+    async fn read_documents(&mut self) -> Result<Answer, FetchError> {
+        let discovery = self.get(DISCOVERY_PATH).await?;
+        let jwks = self.get(JWKS_PATH).await?;
+        let base = &self.url;
         let refuse = |path| {
             move |reject| FetchError::Rejected {
-                url: at(&self.url, path).to_string(),
+                url: at(base, path).to_string(),
                 reject,
             }
         };
@@ -169,22 +165,37 @@ impl Upstream {
         })
     }
 
-    async fn get(&self, path: &str) -> Result<Document, FetchError> {
-        let url = at(&self.url, path).to_string();
-        let mut request = self
-            .session
-            .client
-            .get(at(&self.session.base, path))
-            .header(ACCEPT, ACCEPTED);
-        if let Some(authorization) = self.session.authorization() {
-            request = request.header(AUTHORIZATION, authorization.clone());
+    /// Asks on the connection of before; on a new one when it is gone, since the API server may
+    /// close at any time what is idle.
+    async fn get(&mut self, path: &str) -> Result<Document, FetchError> {
+        // Whoever fails, or is cut short by the deadline, takes the connection along.
+        if let Some(kept) = self.session.connection.take() {
+            match self.ask(kept, path).await {
+                Err(error) if error.is_of_connection() => {}
+                answered => return answered,
+            }
         }
-        let trust = &self.session.material.trust;
-        let response = request
-            .send()
-            .await
-            .map_err(|error| FetchError::of_transport(&url, trust, &error))?;
-        response::read(response, &url, trust).await
+        let Session { base, tls, .. } = &self.session;
+        let opened = Connection::open(&self.url, base, tls).await;
+        let connection = opened.map_err(|error| {
+            let url = at(&self.url, path).to_string();
+            FetchError::of_connecting(url, &self.session.material.trust, &error)
+        })?;
+        self.ask(connection, path).await
+    }
+
+    async fn ask(&mut self, connection: Connection, path: &str) -> Result<Document, FetchError> {
+        let url = at(&self.url, path).to_string();
+        let session = &mut self.session;
+        let trust = &session.material.trust;
+        let target = at(&session.base, path);
+        let read = |response| response::read(response, &url, trust);
+        let answered = connection.get(&target, session.authorization(), read).await;
+        let (document, connection) =
+            answered.map_err(|error| FetchError::of_transport(url.clone(), trust, &*error))?;
+        let document = document?;
+        session.connection = connection;
+        Ok(document)
     }
 
     fn credentials_failed(&self, source: CredentialError) -> FetchError {
@@ -218,14 +229,15 @@ enum Renew {
     Now,
 }
 
-/// Credentials, and the connections made with them.
+/// Credentials, and the connection made with them.
 #[derive(Debug)]
 struct Session {
     material: Arc<Material>,
     issued: Option<Issued>,
-    client: Client,
+    tls: Arc<ClientConfig>,
     /// The URL that requests are made for: the upstream's, or with the server name as its host.
     base: Url,
+    connection: Option<Connection>,
 }
 
 impl Session {
@@ -239,21 +251,15 @@ impl Session {
             base.set_host(Some(name))
                 .map_err(|_| CredentialError::ServerName { name: name.clone() })?;
         }
+        let identity = issued.as_ref().and_then(|issued| issued.identity.as_ref());
+        let identity = identity.or(material.identity.as_ref());
         Ok(Self {
-            client: client(url, &material, issued.as_ref())?,
+            tls: Arc::new(tls::client_config(&material.trust, identity)?),
             base,
+            connection: None,
             material,
             issued,
         })
-    }
-
-    /// Forgets all connections.
-    fn reconnect(&mut self, url: &Url) {
-        // It was built from the same parts before. Should it fail nevertheless, for the system's
-        // CAs are gone, the connections there are may still do.
-        if let Ok(client) = client(url, &self.material, self.issued.as_ref()) {
-            self.client = client;
-        }
     }
 
     /// Whether there is something to ask with: a plugin must have run before.
@@ -266,53 +272,6 @@ impl Session {
             .as_ref()
             .and_then(|issued| issued.authorization.as_ref())
             .or(self.material.authorization.as_ref())
-    }
-}
-
-fn client(
-    url: &Url,
-    material: &Material,
-    issued: Option<&Issued>,
-) -> Result<Client, CredentialError> {
-    let identity: Option<&Identity> = issued
-        .and_then(|issued| issued.identity.as_ref())
-        .or(material.identity.as_ref());
-    let mut builder = Client::builder()
-        .tls_backend_preconfigured(tls::client_config(&material.trust, identity)?)
-        .user_agent(USER_AGENT)
-        .https_only(true)
-        .redirect(Policy::none())
-        .referer(false)
-        .no_proxy();
-    if material.server_name.is_some() {
-        builder = builder.dns_resolver(Dial::new(url));
-    }
-    builder.build().map_err(CredentialError::Client)
-}
-
-/// Resolves every name to the upstream's host: the server name stands in the URL only for TLS.
-struct Dial {
-    host: String,
-    port: u16,
-}
-
-impl Dial {
-    fn new(url: &Url) -> Self {
-        Self {
-            // An IPv6 address without its brackets.
-            host: match url.host() {
-                Some(Host::Ipv6(address)) => address.to_string(),
-                _ => url.host_str().unwrap_or_default().to_owned(),
-            },
-            port: url.port_or_known_default().unwrap_or_default(),
-        }
-    }
-}
-
-impl Resolve for Dial {
-    fn resolve(&self, _: Name) -> Resolving {
-        let (host, port) = (self.host.clone(), self.port);
-        Box::pin(async move { Ok(Box::new(lookup_host((host, port)).await?) as Addrs) })
     }
 }
 
@@ -345,15 +304,12 @@ fn at(base: &Url, path: &str) -> Url {
 const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 /// Where kube-apiserver has the keys, whatever `jwks_uri` says.
 const JWKS_PATH: &str = "/openid/v1/jwks";
-/// kube-apiserver has the keys only as `application/jwk-set+json`, and answers 406 to a client
-/// that accepts only `application/json`.
-const ACCEPTED: &str = "application/jwk-set+json, application/json;q=0.9, */*;q=0.1";
-const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+/// The longest pause that a connection outlives: kube-apiserver closes it after 90 s (`IdleTimeout`
+/// in `staging/src/k8s.io/apiserver/pkg/server/secure_serving.go`), and a pause has its jitter.
+const LONGEST_IDLE: Duration = Duration::from_secs(80);
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use super::*;
 
     #[test]
@@ -385,19 +341,6 @@ mod tests {
             ("https://10.0.0.11/#a", false),
         ] {
             assert_eq!(is_usable(&Url::parse(url).unwrap()), usable, "{url}");
-        }
-    }
-
-    #[tokio::test]
-    async fn every_name_dials_the_host_of_the_upstream() {
-        for (url, expected) in [
-            ("https://127.0.0.1:6443", "127.0.0.1:6443"),
-            ("https://[::1]", "[::1]:443"),
-        ] {
-            let dial = Dial::new(&Url::parse(url).unwrap());
-            let addresses = dial.resolve("kubernetes".parse().unwrap()).await.unwrap();
-            let expected: SocketAddr = expected.parse().unwrap();
-            assert_eq!(addresses.collect::<Vec<_>>(), [expected]);
         }
     }
 }

@@ -21,9 +21,6 @@ pub enum CredentialError {
         /// The file or kubeconfig member.
         from: String,
     },
-    /// The HTTP client could not be set up.
-    #[error("could not set up the HTTP client")]
-    Client(#[source] reqwest::Error),
     /// Client certificate and key do not belong together, or the key is of an unknown kind.
     #[error("the client certificate of {from} cannot be used with its key")]
     Identity {
@@ -298,39 +295,43 @@ impl FetchError {
 
     /// Whether another connection may help.
     pub(super) fn is_of_connection(&self) -> bool {
-        matches!(self, Self::Broken { .. } | Self::Timeout { .. })
+        matches!(self, Self::Broken { .. } | Self::Tls { .. })
     }
 
-    /// Tells the failures below HTTP apart.
-    pub(super) fn of_transport(url: &str, trust: &Trust, error: &reqwest::Error) -> Self {
-        let url = url.to_owned();
-        if let Some(source) = tls::find(error) {
-            return Self::Tls {
-                url,
-                advice: tls::advice(source, trust),
-                source: Box::new(source.clone()),
-            };
-        }
-        let cause = root_cause(error).to_string();
-        // Some messages of rustls end in a link to its manual, which is for programmers.
-        let cause = cause
-            .split_once(": https://")
-            .map_or(&*cause, |(cause, _)| cause)
-            .to_owned();
-        if error.is_connect() {
-            Self::Connect { url, cause }
-        } else {
-            Self::Broken { url, cause }
-        }
+    /// There is no connection.
+    pub(super) fn of_connecting(url: String, trust: &Trust, error: &io::Error) -> Self {
+        let cause = cause(error);
+        Self::of_tls(&url, trust, error).unwrap_or(Self::Connect { url, cause })
+    }
+
+    /// There was a connection.
+    pub(super) fn of_transport(url: String, trust: &Trust, error: &(dyn Error + 'static)) -> Self {
+        let cause = cause(error);
+        Self::of_tls(&url, trust, error).unwrap_or(Self::Broken { url, cause })
+    }
+
+    fn of_tls(url: &str, trust: &Trust, error: &(dyn Error + 'static)) -> Option<Self> {
+        let source = tls::find(error)?;
+        Some(Self::Tls {
+            url: url.to_owned(),
+            advice: tls::advice(source, trust),
+            source: Box::new(source.clone()),
+        })
     }
 }
 
-fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
+/// What is at the root of an error.
+fn cause(error: &(dyn Error + 'static)) -> String {
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
     }
-    cause
+    let cause = root.to_string();
+    // Some messages of rustls end in a link to its manual, which is for programmers.
+    match cause.split_once(": https://") {
+        Some((cause, _)) => cause.to_owned(),
+        None => cause,
+    }
 }
 
 fn listed(paths: &[PathBuf]) -> String {

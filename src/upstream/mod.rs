@@ -5,6 +5,7 @@
 //! shows a token, a key or what a server said.
 
 mod client;
+mod connection;
 mod credentials;
 mod error;
 mod kubeconfig;

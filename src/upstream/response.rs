@@ -1,11 +1,12 @@
 //! What an answer must look like before its body reaches a parser.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{
-    HeaderMap, StatusCode,
+    HeaderMap, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, DATE, RETRY_AFTER},
 };
-use reqwest::Response;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use tokio::time::Duration;
 
 use super::{credentials::Trust, error::FetchError};
@@ -25,37 +26,26 @@ pub(super) struct Document {
 ///
 /// [`FetchError`]; what the server wrote is never part of it.
 pub(super) async fn read(
-    mut response: Response,
+    response: Response<Incoming>,
     url: &str,
     trust: &Trust,
 ) -> Result<Document, FetchError> {
     check(response.status(), response.headers(), url)?;
-    let too_large = || FetchError::TooLarge {
-        url: url.to_owned(),
-    };
-    if response
-        .content_length()
-        .is_some_and(|length| length > MAX_DOCUMENT_BYTES as u64)
-    {
-        return Err(too_large());
-    }
     let max_age = response
         .headers()
         .get(CACHE_CONTROL)
         .and_then(|value| cache_control::max_age(value.to_str().ok()?));
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| FetchError::of_transport(url, trust, &error))?
-    {
-        if body.len() + chunk.len() > MAX_DOCUMENT_BYTES {
-            return Err(too_large());
+    let body = Limited::new(response.into_body(), MAX_DOCUMENT_BYTES);
+    let body = body.collect().await.map_err(|error| {
+        let url = url.to_owned();
+        if error.is::<LengthLimitError>() {
+            FetchError::TooLarge { url }
+        } else {
+            FetchError::of_transport(url, trust, &*error)
         }
-        body.extend_from_slice(&chunk);
-    }
+    })?;
     Ok(Document {
-        body: body.freeze(),
+        body: body.to_bytes(),
         max_age,
     })
 }

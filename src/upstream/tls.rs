@@ -2,9 +2,17 @@
 //!
 //! There is no way to build a configuration that skips verification.
 
-use std::{error::Error, io, sync::Arc};
+use std::{
+    error::Error,
+    io,
+    sync::{Arc, LazyLock},
+};
 
-use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, RootCertStore,
+    client::Resumption,
+    crypto::{CryptoProvider, aws_lc_rs},
+};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use super::{
@@ -12,7 +20,7 @@ use super::{
     error::CredentialError,
 };
 
-/// TLS 1.2 and 1.3, verified against `trust`, offering HTTP/2 and HTTP/1.1.
+/// TLS 1.2 and 1.3, verified against `trust`, for HTTP/1.1.
 ///
 /// # Errors
 ///
@@ -21,7 +29,7 @@ pub(super) fn client_config(
     trust: &Trust,
     identity: Option<&Identity>,
 ) -> Result<ClientConfig, CredentialError> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
         .with_safe_default_protocol_versions()
         .expect("the provider has suites for both versions");
     let builder = match trust {
@@ -47,9 +55,16 @@ pub(super) fn client_config(
             })?,
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // A connection is kept, or too old for that: what would be remembered for the next one takes
+    // more room than the connection.
+    config.resumption = Resumption::disabled();
     Ok(config)
 }
+
+/// Of all connections: there is nothing of a mirror's in it.
+static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+    LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
 
 /// The TLS error in a chain. An `io::Error` hides what it wraps from `source()`.
 pub(super) fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {

@@ -29,7 +29,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{ApiServer, JWKS};
+use super::{ApiServer, DISCOVERY};
 
 /// What a service is asked to do: settings, each written as for `--set`, and the files they name.
 pub(crate) struct Plan {
@@ -359,8 +359,8 @@ impl PartialEq for Documents {
     }
 }
 
-/// Waits until what `server` answers from now on was read and handed over: until it is asked for
-/// its keys again after one whole round, or one that had begun and a whole one.
+/// Waits until what `server` answers from now on was read and handed over: until it is asked again
+/// after one whole round, or one that had begun and a whole one.
 pub(crate) async fn rounds_pass(server: &ApiServer) {
     let before = asked(server);
     eventually("the API server is asked again and again", async || {
@@ -369,10 +369,10 @@ pub(crate) async fn rounds_pass(server: &ApiServer) {
     .await;
 }
 
-/// How often `server` was asked for its keys.
+/// How often `server` was asked for its discovery document, with which a round begins.
 pub(crate) fn asked(server: &ApiServer) -> usize {
     let requests = server.requests();
-    requests.iter().filter(|it| it.path == JWKS).count()
+    requests.iter().filter(|it| it.path == DISCOVERY).count()
 }
 
 /// Tries until there is something, for as long as even a slow machine needs.
