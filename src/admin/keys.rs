@@ -39,7 +39,7 @@ impl From<&Views> for KeysAnswer {
             max_age_seconds: view.max_age.as_secs(),
             relying_party_cache_seconds: view.keys.relying_party_cache.as_secs(),
             retain_keys_seconds: view.keys.policy.retain_keys.as_secs(),
-            ledger: view.statuses.borrow().ledger.clone(),
+            ledger: view.statuses.borrow().ledger.as_ref().clone(),
         });
         Self {
             mirrors: mirrors.collect(),

@@ -106,7 +106,7 @@ impl Once {
             Some(state_dir) => Memory::open(settings, state_dir),
             None => Memory::volatile(settings, Ledger::default()),
         };
-        let mut mirror = Mirror::open(settings.clone(), memory).await?;
+        let mut mirror = Mirror::open(Arc::new(settings.clone()), memory).await?;
         if self.reads_back(settings) {
             // What the ledger says of a key depends on since when relying parties read it.
             let keys = self.readers.public_keys(settings).await;

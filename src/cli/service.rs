@@ -26,6 +26,7 @@ use crate::{
 /// Everything that was asked for, ready to start: files read, sockets bound, nothing sent yet.
 #[derive(Debug)]
 pub struct Service {
+    /// Without the mirrors, which are the work.
     settings: Settings,
     host: Host,
     work: Work,
@@ -42,7 +43,7 @@ impl Service {
     /// # Errors
     ///
     /// [`StartError`] at the first thing that cannot be had.
-    pub async fn bind(settings: Settings) -> Result<Self, StartError> {
+    pub async fn bind(mut settings: Settings) -> Result<Self, StartError> {
         let activated = Activated::from_env().map_err(StartError::Activation)?;
         let listener = match &settings.serve {
             Some(serve) => Some(Listener::bind(serve.clone(), &activated, None).await?),
@@ -60,7 +61,7 @@ impl Service {
             activated,
             counters: Counters::default(),
         };
-        let mirrors = settings.mirrors.clone();
+        let mirrors = std::mem::take(&mut settings.mirrors);
         Ok(Self {
             work: Work::open(mirrors, listener.is_some(), &host, Known::default()).await?,
             settings,
@@ -160,6 +161,7 @@ impl Service {
 
 /// A service that runs, and what it takes to change it.
 struct Running {
+    /// Without the mirrors, which are the work.
     settings: Settings,
     host: Host,
     routes: watch::Sender<Arc<Routes>>,
@@ -259,7 +261,7 @@ impl Running {
         manager::reloaded();
     }
 
-    async fn apply(&mut self, settings: Settings) -> Result<(), StartError> {
+    async fn apply(&mut self, mut settings: Settings) -> Result<(), StartError> {
         let fixed = |settings: &Settings| {
             let admin = settings.admin.map(|admin| admin.listen);
             (
@@ -280,7 +282,7 @@ impl Running {
             }
             None => None,
         };
-        let mirrors = settings.mirrors.clone();
+        let mirrors = std::mem::take(&mut settings.mirrors);
         let known = self.channels.known();
         let work = Work::open(mirrors, listener.is_some(), &self.host, known).await?;
         self.settings = settings;

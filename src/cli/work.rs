@@ -58,7 +58,12 @@ impl Channels {
     pub(super) fn known(&self) -> Known {
         let statuses = self.statuses.iter().map(|it| Arc::clone(&it.borrow()));
         statuses
-            .map(|it| ((it.name.clone(), it.issuer.clone()), it.ledger.clone()))
+            .map(|it| {
+                (
+                    (it.name.clone(), it.issuer.clone()),
+                    it.ledger.as_ref().clone(),
+                )
+            })
             .collect()
     }
 }
@@ -76,14 +81,14 @@ impl Work {
         for settings in mirrors {
             let name = (settings.name.clone(), settings.issuer.as_str().to_owned());
             let known = known.remove(&name).unwrap_or_default();
-            work.add(settings, is_served, host, known).await?;
+            work.add(Arc::new(settings), is_served, host, known).await?;
         }
         Ok(work)
     }
 
     async fn add(
         &mut self,
-        settings: settings::Mirror,
+        settings: Arc<settings::Mirror>,
         is_served: bool,
         host: &Host,
         known: Ledger,
@@ -95,7 +100,7 @@ impl Work {
             Some(directory) => Memory::open(&settings, directory).or_else(known),
             None => Memory::volatile(&settings, known),
         };
-        let mirror = Mirror::open(settings.clone(), memory)
+        let mirror = Mirror::open(Arc::clone(&settings), memory)
             .await
             .map_err(|source| StartError::Credentials {
                 mirror: settings.name.clone(),

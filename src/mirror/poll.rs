@@ -28,11 +28,11 @@ pub type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
 /// One cluster mirrored to one issuer.
 #[derive(Debug)]
 pub struct Mirror {
-    settings: settings::Mirror,
+    settings: Arc<settings::Mirror>,
     upstreams: Vec<Polled>,
     key_files: Vec<KeyFile>,
     memory: Memory,
-    ledger: Ledger,
+    ledger: Arc<Ledger>,
     issuers_agree: bool,
     contradiction: Alarm,
     stale: Alarm,
@@ -60,7 +60,7 @@ impl Mirror {
     ///
     /// [`CredentialError`] when a credential is missing, unreadable or refused.
     pub async fn open(
-        settings: settings::Mirror,
+        settings: Arc<settings::Mirror>,
         mut memory: Memory,
     ) -> Result<Self, CredentialError> {
         let upstreams = upstream::connect(&settings).await?;
@@ -68,7 +68,7 @@ impl Mirror {
         let mut mirror = Self {
             upstreams: upstreams.into_iter().map(Polled::new).collect(),
             key_files: key_files.map(KeyFile::new).collect(),
-            ledger: std::mem::take(&mut memory.ledger),
+            ledger: Arc::new(std::mem::take(&mut memory.ledger)),
             memory,
             issuers_agree: true,
             contradiction: Alarm::default(),
@@ -207,7 +207,7 @@ impl Mirror {
                 if !self.ledger.is_blank() {
                     events.iter().for_each(|event| log_event(mirror, event));
                 }
-                self.ledger = ledger.seen_in_public(&self.public.borrow(), now);
+                self.ledger = Arc::new(ledger.seen_in_public(&self.public.borrow(), now));
                 None
             }
             Err(reject) => {
@@ -278,16 +278,17 @@ impl Mirror {
             issuer,
             discovery_members,
             ..
-        } = &self.settings;
+        } = &*self.settings;
         let keys = self.ledger.published()?;
-        Ok(keys.map(|keys| Snapshot::render(issuer, keys, discovery_members, self.ledger.clone())))
+        let ledger = || Arc::clone(&self.ledger);
+        Ok(keys.map(|keys| Snapshot::render(issuer, keys, discovery_members, ledger())))
     }
 
     fn tell(&self, contradiction: Option<String>, state_error: Option<String>) {
         self.statuses.send_replace(Arc::new(Status {
             name: self.settings.name.clone(),
             issuer: self.settings.issuer.as_str().to_owned(),
-            ledger: self.ledger.clone(),
+            ledger: Arc::clone(&self.ledger),
             upstreams: self
                 .upstreams
                 .iter()

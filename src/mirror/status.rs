@@ -20,7 +20,7 @@ pub struct Status {
     /// Its public issuer.
     pub issuer: String,
     /// What it knows of its keys.
-    pub ledger: Ledger,
+    pub ledger: Arc<Ledger>,
     /// The upstreams, in the order configured.
     pub upstreams: Vec<UpstreamStatus>,
     /// Why the upstreams cannot be believed together; `None` when they can.

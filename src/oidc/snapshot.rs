@@ -1,5 +1,7 @@
 //! Both documents as final bytes: rendered once, served and published as they are.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -18,7 +20,7 @@ pub struct Snapshot {
     /// The keys in the JWKS.
     pub keys: KeySet,
     /// What this mirror knows of its keys.
-    pub ledger: Ledger,
+    pub ledger: Arc<Ledger>,
 }
 
 impl Snapshot {
@@ -27,13 +29,13 @@ impl Snapshot {
         issuer: &Issuer,
         keys: KeySet,
         members: &[(String, Value)],
-        ledger: Ledger,
+        ledger: impl Into<Arc<Ledger>>,
     ) -> Self {
         Self {
             discovery: Document::new(discovery::render(issuer, &keys, members)),
             jwks: Document::new(keys.render()),
             keys,
-            ledger,
+            ledger: ledger.into(),
         }
     }
 
@@ -77,7 +79,7 @@ impl Document {
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(digest(&SHA256, &body)));
         let etag = HeaderValue::try_from(etag).expect("base64url in quotes is a header value");
         Self {
-            body: body.into(),
+            body: body.into_boxed_slice().into(),
             etag,
         }
     }

@@ -144,7 +144,7 @@ impl Job {
             upkeep,
             ..
         } = &*self.duty;
-        let ledger = &self.snapshot.ledger;
+        let ledger = &*self.snapshot.ledger;
         if reads.jwks.standing == Standing::Unreadable && !ledger.is_complete() {
             return Err(Refusal::Unread);
         }
@@ -209,7 +209,7 @@ impl Job {
         let Duty {
             issuer, members, ..
         } = &*self.duty;
-        let ledger = self.snapshot.ledger.clone();
+        let ledger = Arc::clone(&self.snapshot.ledger);
         Arc::new(Snapshot::render(issuer, keys, members, ledger).marked(mark))
     }
 
