@@ -1,6 +1,6 @@
 //! What one configuration asks for: the mirrors, and all that hangs on them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -134,9 +134,13 @@ impl Work {
         for (issuer, read_back) in self.read_backs {
             tasks.spawn(readers.clone().run(issuer, read_back));
         }
-        for mirror in self.mirrors {
-            tasks.spawn(mirror.run());
+        for (number, mirror) in (0..).zip(self.mirrors) {
+            tasks.spawn(Box::new(mirror).run(TURN * number));
         }
         tasks
     }
 }
+
+/// The time from one mirror's first round to the next one's: what keeps ten thousand from opening
+/// their connections all at once, and one not noticeably waiting.
+const TURN: Duration = Duration::from_millis(2);

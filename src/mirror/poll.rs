@@ -1,6 +1,6 @@
 //! One mirror: its upstreams, its ledger, its snapshot, and the rounds that keep it fresh.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future::{join, join_all};
 use thiserror::Error;
@@ -99,18 +99,23 @@ impl Mirror {
         self.public.clone()
     }
 
-    /// Polls for ever.
-    pub async fn run(mut self) {
+    /// Polls for ever, from its `turn` on. The second round comes at any time within the interval:
+    /// so mirrors that start together do not go on together.
+    pub async fn run(mut self: Box<Self>, turn: Duration) {
+        tokio::time::sleep(turn).await;
+        let mut share = fastrand::f64();
         loop {
-            self.round().await;
+            // What only a round needs is not kept until the next one.
+            Box::pin(self.round()).await;
             let pause = backoff::pause(self.failures, self.settings.poll_interval, fastrand::f64());
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pause.mul_f64(share)) => {}
                 () = self.memory.decided() => {
                     self.memory.read_decisions().await;
                     self.decide();
                 }
             }
+            share = 1.0;
         }
     }
 
