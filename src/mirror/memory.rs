@@ -81,11 +81,15 @@ impl Memory {
         }
     }
 
-    /// Reads what the operator has decided meanwhile.
-    pub(super) async fn read_decisions(&mut self) {
-        let Some(store) = &self.store else { return };
+    /// Reads what the operator has decided meanwhile, and says whether that is anything.
+    pub(super) async fn read_decisions(&mut self) -> bool {
+        let Some(store) = &self.store else {
+            return false;
+        };
         let decisions = store.decisions_off_thread().await;
+        let is_news = decisions.as_ref().is_ok_and(|it| *it != self.decisions);
         self.take_decisions(decisions);
+        is_news
     }
 
     fn take_decisions(&mut self, decisions: Result<Decisions, StateError>) {

@@ -1,6 +1,6 @@
 //! One mirror: its upstreams, its ledger, its snapshot, and the rounds that keep it fresh.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::{join, join_all};
 use thiserror::Error;
@@ -108,14 +108,23 @@ impl Mirror {
             // What only a round needs is not kept until the next one.
             Box::pin(self.round()).await;
             let pause = backoff::pause(self.failures, self.settings.poll_interval, fastrand::f64());
+            self.rest(pause.mul_f64(share)).await;
+            share = 1.0;
+        }
+    }
+
+    /// Waits for `pause`, or until the operator has decided something about this mirror.
+    async fn rest(&mut self, pause: Duration) {
+        let mut end = pin!(tokio::time::sleep(pause));
+        loop {
             tokio::select! {
-                () = tokio::time::sleep(pause.mul_f64(share)) => {}
+                () = &mut end => return,
                 () = self.memory.decided() => {
-                    self.memory.read_decisions().await;
-                    self.decide();
+                    if self.memory.read_decisions().await {
+                        return self.decide();
+                    }
                 }
             }
-            share = 1.0;
         }
     }
 
