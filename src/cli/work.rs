@@ -141,6 +141,6 @@ impl Work {
     }
 }
 
-/// The time from one mirror's first round to the next one's: what keeps ten thousand from opening
-/// their connections all at once, and one not noticeably waiting.
+/// The time from one mirror's first round to that of the next: ten thousand must not open their
+/// connections at once, and a few need not wait.
 const TURN: Duration = Duration::from_millis(2);

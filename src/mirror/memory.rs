@@ -24,16 +24,13 @@ pub struct Memory {
     unreadable: Alarm,
     unsaved: Alarm,
     saved: Option<Ledger>,
-    /// Changes when the operator has decided something.
-    decided: watch::Receiver<()>,
-    /// Where nobody decides, the other end of that.
-    _nobody: Option<watch::Sender<()>>,
+    /// Changes when the operator has decided something; `None` where that cannot be.
+    decided: Option<watch::Receiver<()>>,
 }
 
 impl Memory {
     /// Remembers `ledger`, and nothing beyond the life of the process.
     pub fn volatile(mirror: &settings::Mirror, ledger: Ledger) -> Self {
-        let (nobody, decided) = watch::channel(());
         Self {
             mirror: mirror.name.clone(),
             store: None,
@@ -42,8 +39,7 @@ impl Memory {
             unreadable: Alarm::default(),
             unsaved: Alarm::default(),
             saved: None,
-            decided,
-            _nobody: Some(nobody),
+            decided: None,
         }
     }
 
@@ -53,9 +49,8 @@ impl Memory {
         let ledger = load(&mirror.name, &store);
         let decisions = store.decisions();
         let mut memory = Self {
-            decided: directory.decided(),
+            decided: Some(directory.decided()),
             store: Some(store),
-            _nobody: None,
             ..Self::volatile(mirror, ledger)
         };
         // Until the decisions can be read those stand that the ledger saw.
@@ -75,8 +70,12 @@ impl Memory {
 
     /// Waits until the operator has decided something.
     pub(super) async fn decided(&mut self) {
-        // Without a state directory, or when the process is ending, nobody decides.
-        if self.decided.changed().await.is_err() {
+        let has_changed = match &mut self.decided {
+            // An error means that the process is ending.
+            Some(decided) => decided.changed().await.is_ok(),
+            None => false,
+        };
+        if !has_changed {
             std::future::pending::<()>().await;
         }
     }
