@@ -135,11 +135,6 @@ impl Service {
             others: JoinSet::new(),
             stop: watch::Sender::new(false),
         };
-        if let Some(admin) = self.admin {
-            let views = running.views.subscribe();
-            let stopped = running.stop.subscribe();
-            running.fronts.spawn(admin.run(views, stopped));
-        }
         if let Some(directory) = running.host.state_dir.clone() {
             running.others.spawn(async move { directory.watch().await });
         }
@@ -150,6 +145,12 @@ impl Service {
             );
         }
         running.set(self.work, self.listener);
+        // Not before there is something to see: without mirrors, all of them are ready.
+        if let Some(admin) = self.admin {
+            let views = running.views.subscribe();
+            let stopped = running.stop.subscribe();
+            running.fronts.spawn(admin.run(views, stopped));
+        }
         let snapshots = running.channels.snapshots.clone();
         running.others.spawn(manager::announce(snapshots));
         let views = running.views.subscribe();
