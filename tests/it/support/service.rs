@@ -29,7 +29,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::{ApiServer, DISCOVERY};
+use super::{ApiServer, DISCOVERY, JWKS};
 
 /// What a service is asked to do: settings, each written as for `--set`, and the files they name.
 pub(crate) struct Plan {
@@ -362,17 +362,22 @@ impl PartialEq for Documents {
 /// Waits until what `server` answers from now on was read and handed over: until it is asked again
 /// after one whole round, or one that had begun and a whole one.
 pub(crate) async fn rounds_pass(server: &ApiServer) {
-    let before = asked(server);
+    // A round begins with the discovery document, and may end there.
+    let before = count(server, DISCOVERY);
     eventually("the API server is asked again and again", async || {
-        (asked(server) >= before + 3).then_some(())
+        (count(server, DISCOVERY) >= before + 3).then_some(())
     })
     .await;
 }
 
-/// How often `server` was asked for its discovery document, with which a round begins.
+/// How often `server` was asked for its keys.
 pub(crate) fn asked(server: &ApiServer) -> usize {
+    count(server, JWKS)
+}
+
+fn count(server: &ApiServer, path: &str) -> usize {
     let requests = server.requests();
-    requests.iter().filter(|it| it.path == DISCOVERY).count()
+    requests.iter().filter(|it| it.path == path).count()
 }
 
 /// Tries until there is something, for as long as even a slow machine needs.
