@@ -42,6 +42,7 @@ use super::{
     Routes,
     certificates::ACME_TLS,
     counters::{Failure, Tally},
+    crowd::Mood,
     proxy,
     respond::{host, respond},
     socket::Stream,
@@ -64,16 +65,6 @@ pub(super) struct Shared {
 }
 
 type Http = auto::Builder<TokioExecutor>;
-
-/// How a listener does, as its connections have to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mood {
-    Calm,
-    /// There is no room for further connections: idle ones make room.
-    Crowded,
-    /// The process ends: requests in flight are finished.
-    Ending,
-}
 
 impl Shared {
     pub(super) fn new(routes: watch::Receiver<Arc<Routes>>, settings: &Serve) -> Self {

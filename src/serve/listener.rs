@@ -9,7 +9,7 @@ use std::{
 
 use thiserror::Error;
 use tokio::{
-    sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch},
+    sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -19,7 +19,7 @@ use tracing::{debug, error, warn};
 use super::{
     Activated, Counters, Routes,
     certificates::{CertificateStatus, Certificates, TlsError},
-    connection::{Mood, Peer, Shared},
+    connection::{Peer, Shared},
     counters::Tally,
     crowd::Crowd,
     socket::{Socket, Stream},
@@ -35,6 +35,7 @@ pub struct Listener {
     /// By the address that was asked for; one that the service manager knows may have several.
     sockets: Vec<(Address, Arc<Socket>)>,
     certificates: Option<Certificates>,
+    crowd: Arc<Crowd>,
     settings: settings::Serve,
 }
 
@@ -84,9 +85,13 @@ impl Listener {
             let found = found.into_iter();
             sockets.extend(found.map(|socket| (address.clone(), socket)));
         }
+        // Connections of before count, so that a reload doubles nobody's share.
+        let crowd = present.map(|present| &present.crowd);
+        let crowd = crowd.filter(|crowd| crowd.has(&settings.limits));
         Ok(Self {
             sockets,
             certificates,
+            crowd: crowd.map_or_else(|| Arc::new(Crowd::new(&settings.limits)), Arc::clone),
             settings,
         })
     }
@@ -128,14 +133,11 @@ impl Listener {
         counters: Counters,
         mut ends: Ends,
     ) {
-        let (grace, limits) = (self.settings.shutdown_grace, &self.settings.limits);
+        let grace = self.settings.shutdown_grace;
         let door = Door {
             shared: Arc::new(Shared::new(routes, &self.settings)),
             tls: self.certificates.map(|it| TlsAcceptor::from(it.config())),
-            permits: Arc::new(Semaphore::new(limits.max_connections)),
-            crowd: Arc::new(Crowd::new(limits.max_connections_per_address)),
-            mood: Arc::new(watch::Sender::new(Mood::Calm)),
-            spacious: limits.max_connections.div_ceil(SPACIOUS_SHARE),
+            crowd: Arc::clone(&self.crowd),
         };
         let mut accepting = JoinSet::new();
         for (address, socket) in self.sockets {
@@ -147,7 +149,7 @@ impl Listener {
             _ = &mut ended => return,
             () = ends.stopped() => {}
         }
-        door.mood.send_replace(Mood::Ending);
+        self.crowd.end();
         if timeout(grace, ended).await.is_err() {
             warn!(
                 ?grace,
@@ -186,11 +188,7 @@ impl Ends {
 struct Door {
     shared: Arc<Shared>,
     tls: Option<TlsAcceptor>,
-    permits: Arc<Semaphore>,
     crowd: Arc<Crowd>,
-    mood: Arc<watch::Sender<Mood>>,
-    /// How many places must be free again before it is no longer crowded.
-    spacious: usize,
 }
 
 impl Door {
@@ -206,7 +204,7 @@ impl Door {
             match accepted {
                 Ok((stream, client)) => {
                     let permit = tokio::select! {
-                        permit = self.permit() => permit,
+                        permit = self.crowd.permit() => permit,
                         () = ends.stopped() => break,
                     };
                     let (door, tally) = (self.clone(), Arc::clone(&tally));
@@ -229,28 +227,6 @@ impl Door {
         connections.join_all().await;
     }
 
-    /// Waits for room for a connection: at the limit one waits here and the others in the kernel.
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            self.feel(Mood::Crowded);
-            return Arc::clone(&self.permits).acquire_owned().await;
-        };
-        if self.permits.available_permits() >= self.spacious {
-            self.feel(Mood::Calm);
-        }
-        Ok(permit)
-    }
-
-    fn feel(&self, mood: Mood) {
-        self.mood.send_if_modified(|present| {
-            let is_news = *present != mood && *present != Mood::Ending;
-            if is_news {
-                *present = mood;
-            }
-            is_news
-        });
-    }
-
     async fn serve(self, mut stream: Stream, mut client: Option<IpAddr>, tally: Arc<Tally>) {
         let _open = tally.connected();
         if self.shared.speaks_proxy() {
@@ -269,7 +245,7 @@ impl Door {
         };
         let peer = Peer {
             address: client,
-            mood: self.mood.subscribe(),
+            mood: self.crowd.mood(),
             tally,
         };
         self.shared.serve(stream, self.tls.as_ref(), peer).await;
@@ -327,5 +303,3 @@ fn challenge_advice(error: &io::Error) -> &'static str {
 
 /// How long to wait for descriptors to come free: also bounds how often that is logged.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// The part of all places that has to be free before idle connections may stay again.
-const SPACIOUS_SHARE: usize = 8;

@@ -16,7 +16,8 @@ use tokio::{
 
 use super::{
     Counters, Routes,
-    connection::{Mood, Peer, Shared},
+    connection::{Peer, Shared},
+    crowd::Mood,
     respond::respond,
 };
 use crate::{
