@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    task::Poll,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -24,10 +24,11 @@ use http::{
 use http_body_util::Full;
 use hyper::{
     body::{Body as _, Incoming},
+    rt::Executor,
     service::service_fn,
 };
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use tokio::{
@@ -41,6 +42,7 @@ use tracing::{debug, info};
 use super::{
     Routes,
     certificates::ACME_TLS,
+    cork::{Corked, Turns},
     counters::{Failure, Tally},
     crowd::Mood,
     proxy,
@@ -59,12 +61,20 @@ pub(super) struct Shared {
     limits: Limits,
     speaks_proxy: bool,
     is_logged: bool,
-    any: Http,
-    http1: Http,
-    http2: Http,
+    any: Builder,
+    http1: Builder,
+    http2: Builder,
 }
 
-type Http = auto::Builder<TokioExecutor>;
+type Builder = auto::Builder<AtOnce>;
+
+/// Which HTTP is spoken, as far as TLS has settled that.
+#[derive(Clone, Copy, Debug)]
+enum Http {
+    Any,
+    One,
+    Two,
+}
 
 impl Shared {
     pub(super) fn new(routes: watch::Receiver<Arc<Routes>>, settings: &Serve) -> Self {
@@ -99,12 +109,12 @@ impl Shared {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Some(tls) = tls else {
-            return self.serve_http(stream, &self.any, peer).await;
+            return self.serve_http(stream, Http::Any, peer).await;
         };
         let start = Instant::now();
         let mut mood = peer.mood.clone();
         let handshake = tokio::select! {
-            handshake = timeout(self.limits.handshake_timeout, tls.accept(stream)) => handshake,
+            handshake = timeout(self.limits.handshake_timeout, Box::pin(tls.accept(stream))) => handshake,
             // No request has come yet, so none is lost.
             _ = mood.wait_for(|mood| *mood == Mood::Ending) => {
                 return debug!("a TLS handshake was cut short");
@@ -118,10 +128,11 @@ impl Shared {
             Ok(Ok(stream)) => {
                 peer.tally.shook_hands(start.elapsed());
                 let http = match stream.get_ref().1.alpn_protocol() {
-                    Some(b"h2") => &self.http2,
-                    _ => &self.http1,
+                    Some(b"h2") => Http::Two,
+                    _ => Http::One,
                 };
-                self.serve_http(stream, http, peer).await;
+                // It is moved around by those who use it, and its room would be kept in each place.
+                self.serve_http(Box::new(stream), http, peer).await;
             }
             Ok(Err(error)) => {
                 peer.tally.failed(Failure::from(&error));
@@ -134,7 +145,7 @@ impl Shared {
         }
     }
 
-    async fn serve_http<S>(&self, stream: S, http: &Http, peer: Peer)
+    async fn serve_http<S>(&self, stream: S, http: Http, peer: Peer)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -144,7 +155,14 @@ impl Shared {
             let count = activity.note();
             std::future::ready(Ok::<_, Infallible>(self.answer(&request, count, &peer)))
         });
-        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let turns = Turns::default();
+        let (http, corked) = match http {
+            Http::Any => (&self.any, None),
+            Http::One => (&self.http1, None),
+            Http::Two => (&self.http2, Some(turns.clone())),
+        };
+        let stream = TokioIo::new(Corked::new(stream, corked));
+        let mut connection = pin!(http.serve_connection(stream, service));
         let ending = loop {
             let present = *mood.borrow_and_update();
             let deadline = activity.last() + self.patience(present, &activity);
@@ -157,7 +175,7 @@ impl Shared {
             }
             tokio::select! {
                 biased;
-                result = connection.as_mut() => return log_end(result, &peer.tally),
+                result = turns.run(connection.as_mut()) => return log_end(result, &peer.tally),
                 // Only what the connection did just now can have used it up.
                 () = poll_fn(|_| ready_if(self.is_last(activity.requests()))) => {
                     break self.limits.header_timeout;
@@ -172,7 +190,7 @@ impl Shared {
             }
         };
         connection.as_mut().graceful_shutdown();
-        match timeout(ending, connection).await {
+        match timeout(ending, turns.run(connection)).await {
             Ok(result) => log_end(result, &peer.tally),
             Err(_) => debug!("a connection did not end when asked to"),
         }
@@ -263,8 +281,8 @@ impl Activity {
     }
 }
 
-fn http(limits: &Limits) -> Http {
-    let mut http = auto::Builder::new(TokioExecutor::new());
+fn http(limits: &Limits) -> Builder {
+    let mut http = auto::Builder::new(AtOnce);
     // Time is kept here and not by hyper, which would set a timer for each request.
     http.http1()
         .header_read_timeout(None)
@@ -279,6 +297,22 @@ fn http(limits: &Limits) -> Http {
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES);
     http
+}
+
+/// Runs what becomes of an HTTP/2 stream on the spot, where it is done as a rule: so a task for
+/// each request is saved, and the answers to all requests that came together leave together.
+#[derive(Clone, Copy, Debug)]
+struct AtOnce;
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for AtOnce {
+    fn execute(&self, stream: F) {
+        let mut stream = Box::pin(stream);
+        let mut context = Context::from_waker(Waker::noop());
+        if stream.as_mut().poll(&mut context).is_pending() {
+            // The client has no room for the answer yet. A task asks again, so nothing was missed.
+            tokio::spawn(stream);
+        }
+    }
 }
 
 fn ready_if(holds: bool) -> Poll<()> {

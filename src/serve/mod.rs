@@ -5,6 +5,7 @@
 
 mod certificates;
 mod connection;
+mod cork;
 mod counters;
 mod crowd;
 mod listener;
