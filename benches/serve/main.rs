@@ -7,6 +7,7 @@
 
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 
+mod bare;
 mod latency;
 mod load;
 mod memory;
@@ -16,7 +17,7 @@ mod servers;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{fs, net::SocketAddr, path::PathBuf, process::Command, time::Duration};
 
 use clap::Parser as _;
 use rustls::{
@@ -52,6 +53,12 @@ struct Arguments {
     /// Draw docs/performance.svg
     #[arg(long)]
     draw: bool,
+    /// What to compare with
+    #[arg(long, value_enum, default_value_t)]
+    against: Rival,
+    /// Be the bare loop: address and directory
+    #[arg(long, hide = true, num_args = 2)]
+    bare: Vec<String>,
     /// The core of the servers
     #[arg(long, default_value_t = 1)]
     server_core: u32,
@@ -66,6 +73,15 @@ struct Arguments {
     bench: bool,
 }
 
+/// What the mirror is compared with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Rival {
+    /// A loop of rustls on a socket, for HTTP/1.1 only
+    Bare,
+    #[default]
+    Nginx,
+}
+
 fn main() -> Result<(), Failure> {
     let mut arguments = Arguments::parse();
     if arguments.quick {
@@ -77,16 +93,29 @@ fn main() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let draw = arguments.draw;
+    if let [address, directory] = arguments.bare.as_slice() {
+        let address: SocketAddr = address.parse()?;
+        return runtime.block_on(bare::serve(address, directory.as_ref()));
+    }
+    let (draw, rival) = (arguments.draw, arguments.against);
     let rows = runtime.block_on(async {
         let scene = Scene::prepare(arguments.binary.clone(), arguments.server_core).await?;
         Bench { arguments, scene }.run().await
     })?;
-    println!("\n{}", report::table(&rows));
+    println!("\n{}", report::table(rival.name(), &rows));
     if draw {
         fs::write(PICTURE, picture::draw(&rows))?;
     }
     Ok(())
+}
+
+impl Rival {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare rustls",
+            Self::Nginx => "nginx",
+        }
+    }
 }
 
 /// Runs a program of util-linux on this process.
@@ -113,7 +142,7 @@ struct Bench {
 impl Bench {
     async fn run(&self) -> Result<Vec<Row>, Failure> {
         let mut rows = Vec::new();
-        let servers = [self.scene.mirror().await?, self.scene.nginx().await?];
+        let servers = [self.scene.mirror().await?, self.rival().await?];
         for (what, connections, version) in LOADS {
             if self.is_wanted(what) {
                 let load = Load {
@@ -136,11 +165,17 @@ impl Bench {
         Ok(rows)
     }
 
+    async fn rival(&self) -> Result<Server, Failure> {
+        match self.arguments.against {
+            Rival::Bare => self.scene.bare().await,
+            Rival::Nginx => self.scene.nginx().await,
+        }
+    }
+
     fn is_wanted(&self, what: &str) -> bool {
-        self.arguments
-            .only
-            .as_ref()
-            .is_none_or(|only| what.contains(only))
+        let is_named = |only: &String| what.contains(only);
+        let is_possible = self.arguments.against != Rival::Bare || !what.contains("HTTP/2");
+        is_possible && self.arguments.only.as_ref().is_none_or(is_named)
     }
 
     /// How much of a load each server takes.
@@ -215,7 +250,7 @@ impl Bench {
             self.arguments.idle,
         );
         let mut measured = Vec::new();
-        for server in [self.scene.mirror().await?, self.scene.nginx().await?] {
+        for server in [self.scene.mirror().await?, self.rival().await?] {
             let memory = memory::measure(load, &server, &self.scene, count).await?;
             println!("{what}: {} {memory:?}", server.name);
             measured.push(memory);

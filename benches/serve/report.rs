@@ -75,13 +75,13 @@ impl Row {
 }
 
 /// The whole table, and what must be known to read it.
-pub(crate) fn table(rows: &[Row]) -> String {
+pub(crate) fn table(rival: &str, rows: &[Row]) -> String {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN);
     table.set_header([
         "what",
         "oidc-mirror",
-        "nginx",
+        rival,
         "ratio",
         "should be",
         "core busy",

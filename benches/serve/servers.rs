@@ -74,9 +74,7 @@ impl Scene {
     pub(crate) async fn nginx(&self) -> Result<Server, Failure> {
         let address = free_address()?;
         let path = |name: &str| self.site.path(name);
-        let file = path(&format!("www{JWKS}"));
-        fs::create_dir_all(file.parent().ok_or("a file without a directory")?)?;
-        fs::write(file, &self.body)?;
+        self.write_body()?;
         let configuration = include_str!("nginx.conf").replace("ADDRESS", &address.to_string());
         fs::write(path("nginx.conf"), configuration)?;
         let mut command = self.on_core(Path::new("nginx"));
@@ -96,6 +94,30 @@ impl Scene {
         let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children"))?;
         server.worker = children.trim().parse()?;
         Ok(server)
+    }
+
+    pub(crate) async fn bare(&self) -> Result<Server, Failure> {
+        let address = free_address()?;
+        self.write_body()?;
+        let mut command = self.on_core(&std::env::current_exe()?);
+        // It sets its own core as the generator does.
+        command.args(["--generator-core", &self.core.to_string()]);
+        command.args(["--bare", &address.to_string()]);
+        let running = Running::start(command.arg(self.site.path("")))?;
+        let server = Server {
+            name: "bare rustls",
+            address,
+            worker: running.id(),
+            running,
+        };
+        server.wait(self).await?;
+        Ok(server)
+    }
+
+    fn write_body(&self) -> Result<(), Failure> {
+        let file = self.site.path(&format!("www{JWKS}"));
+        fs::create_dir_all(file.parent().ok_or("a file without a directory")?)?;
+        Ok(fs::write(file, &self.body)?)
     }
 
     fn on_core(&self, program: &Path) -> Command {

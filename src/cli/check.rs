@@ -2,14 +2,13 @@
 
 use std::{
     fmt::{self, Write as _},
-    net::SocketAddr,
     time::Duration,
 };
 
 use super::Exit;
 use crate::config::settings::{
-    Challenge, Credentials, KeyPairFiles, Keys, Limits, Mirror, OnDrift, OnIssuerMismatch, Serve,
-    Settings, Target, Tls, Upkeep,
+    Address, Challenge, Credentials, KeyPairFiles, Keys, Limits, Mirror, OnDrift, OnIssuerMismatch,
+    Serve, Settings, Target, Tls, Upkeep,
 };
 use crate::oidc::{Admission, Policy};
 
@@ -286,7 +285,7 @@ fn tls_rows(tls: Option<&Tls>) -> Vec<Row> {
     };
     let challenge = match &acme.challenge {
         Challenge::Http01 { listen } => {
-            let listen: Vec<_> = listen.iter().map(SocketAddr::to_string).collect();
+            let listen: Vec<_> = listen.iter().map(Address::to_string).collect();
             format!("http-01, answered on {}", listen.join(" "))
         }
         Challenge::TlsAlpn01 => "tls-alpn-01".to_owned(),

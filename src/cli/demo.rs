@@ -27,7 +27,6 @@ use crate::{
     },
     demo::{Authority, CertificateError, Cluster, ClusterError, Story, StoryError, Tally},
     oidc::{Issuer, IssuerError, Policy},
-    serve::ServeError,
     verify::{RelyingParty, VerifyError},
 };
 
@@ -154,14 +153,8 @@ impl Stage {
 
     /// Starts the mirror as `run` does, and the story.
     async fn begin<W: Write>(self, out: W) -> Result<(Service, Story<W>), DemoError> {
-        let listen = self.listen;
         let service = Service::bind(self.settings()).await;
-        let service = service.map_err(|error| match error {
-            StartError::Serve(ServeError::Bind { source, .. }) => {
-                DemoError::Listen { listen, source }
-            }
-            error => DemoError::Start(error),
-        })?;
+        let service = service.map_err(DemoError::Start)?;
         let pem = fs::read(&self.ca_file).map_err(DemoError::Directory)?;
         let relying_party = RelyingParty::new(self.issuer.clone(), Some(&pem))?;
         let opening = self.opening(service.admin_address());

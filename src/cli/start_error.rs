@@ -47,12 +47,8 @@ pub enum StartError {
 impl From<&StartError> for Exit {
     fn from(error: &StartError) -> Self {
         match error {
-            StartError::Serve(
-                ServeError::Bind { source, .. } | ServeError::BindChallenge { source, .. },
-            ) if source.kind() != io::ErrorKind::PermissionDenied => {
-                // Another process may give the address back.
-                Self::Failed
-            }
+            // Another process may give the address back.
+            StartError::Serve(ServeError::Bind(error)) if error.may_pass() => Self::Failed,
             StartError::Admin(error) if error.may_pass() => Self::Failed,
             // Another process may end.
             StartError::State(_) => Self::Failed,

@@ -2,8 +2,8 @@
 
 use std::{
     collections::BTreeSet,
-    net::SocketAddr,
     path::{Path, PathBuf},
+    str::FromStr as _,
 };
 
 use url::{Host, Url};
@@ -11,7 +11,7 @@ use url::{Host, Url};
 use super::{
     ConfigError, file,
     place::Place,
-    settings::{Acme, Challenge, ExternalAccount, Mirror, Tls},
+    settings::{Acme, Address, Challenge, ExternalAccount, Mirror, Tls},
 };
 
 /// Reads `[serve.tls]` or `[serve.acme]`; neither means plain HTTP.
@@ -98,10 +98,8 @@ fn understand_challenge(at: &Place, acme: &file::Acme) -> Result<Challenge, Conf
             at.key("http-listen")
         ))),
         (file::Challenge::Http01, Some(listen)) if !listen.is_empty() => {
-            let why = "an address is written [::]:80";
             let address = |text: &String| {
-                text.parse::<SocketAddr>()
-                    .map_err(|_| at.invalid("http-listen", text, &why))
+                Address::from_str(text).map_err(|why| at.invalid("http-listen", text, &why))
             };
             let listen = listen.iter().map(address).collect::<Result<_, _>>()?;
             Ok(Challenge::Http01 { listen })

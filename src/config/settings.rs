@@ -357,8 +357,8 @@ pub struct Acme {
 pub enum Challenge {
     /// By a file that is fetched over plain HTTP from port 80 (RFC 8555 section 8.3).
     Http01 {
-        /// Addresses to answer on, at least one.
-        listen: Vec<SocketAddr>,
+        /// Where to answer: at least one address.
+        listen: Vec<Address>,
     },
     /// By a TLS handshake on port 443, on the listeners themselves (RFC 8737).
     TlsAlpn01,

@@ -1,7 +1,6 @@
 //! Accepting connections, for as long as the process lives.
 
 use std::{
-    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -22,18 +21,14 @@ use super::{
     connection::{Peer, Shared},
     counters::Tally,
     crowd::Crowd,
-    socket::{Socket, Stream},
+    socket::{BindError, Socket, Sockets, Stream},
 };
-use crate::{
-    accept::is_peers_fault,
-    config::settings::{self, Address},
-};
+use crate::{accept::is_peers_fault, config::settings};
 
 /// The bound sockets of a process, and how to answer on them.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    /// By the address that was asked for; one that the service manager knows may have several.
-    sockets: Vec<(Address, Arc<Socket>)>,
+    sockets: Sockets,
     certificates: Option<Certificates>,
     crowd: Arc<Crowd>,
     settings: settings::Serve,
@@ -56,35 +51,12 @@ impl Listener {
         let certificates = match &settings.tls {
             Some(tls) => {
                 let present = present.and_then(|present| present.certificates.as_ref());
-                Some(Certificates::open(tls, present).await?)
+                Some(Certificates::open(tls, activated, present).await?)
             }
             None => None,
         };
-        let mut sockets = Vec::with_capacity(settings.listen.len());
-        for address in &settings.listen {
-            let shared = present.iter().flat_map(|present| &present.sockets);
-            let mut found: Vec<_> = match address {
-                Address::Systemd(name) => activated.named(name),
-                Address::Tcp(_) | Address::Unix(_) => shared
-                    .filter(|(it, _)| it == address)
-                    .map(|(_, socket)| Arc::clone(socket))
-                    .take(1)
-                    .collect(),
-            };
-            if found.is_empty() {
-                let bound = Socket::bind(address).map_err(|source| ServeError::Bind {
-                    address: address.clone(),
-                    advice: match address {
-                        Address::Systemd(_) => activated.advice(),
-                        Address::Tcp(_) | Address::Unix(_) => advice(&source).to_owned(),
-                    },
-                    source,
-                })?;
-                found.push(Arc::new(bound));
-            }
-            let found = found.into_iter();
-            sockets.extend(found.map(|socket| (address.clone(), socket)));
-        }
+        let sockets = present.map(|present| &present.sockets);
+        let sockets = Sockets::open(&settings.listen, activated, sockets)?;
         // Connections of before count, so that a reload doubles nobody's share.
         let crowd = present.map(|present| &present.crowd);
         let crowd = crowd.filter(|crowd| crowd.has(&settings.limits));
@@ -140,9 +112,9 @@ impl Listener {
             crowd: Arc::clone(&self.crowd),
         };
         let mut accepting = JoinSet::new();
-        for (address, socket) in self.sockets {
+        for (address, socket) in self.sockets.iter() {
             let tally = Arc::new(counters.of(&address.to_string()));
-            accepting.spawn(door.clone().accept(socket, tally, ends.clone()));
+            accepting.spawn(door.clone().accept(Arc::clone(socket), tally, ends.clone()));
         }
         let mut ended = std::pin::pin!(accepting.join_all());
         tokio::select! {
@@ -256,49 +228,12 @@ impl Door {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The address is not to be had.
-    #[error("could not listen on {address}{advice}")]
-    Bind {
-        /// The address.
-        address: Address,
-        /// What to do, in brackets.
-        advice: String,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The address that answers the challenges of a CA is not to be had.
-    #[error(
-        "could not listen on {address} for serve.acme.http-listen{}", challenge_advice(.source)
-    )]
-    BindChallenge {
-        /// The address.
-        address: SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
+    /// An address is not to be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
     /// The certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-}
-
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            " (another process has it; stop that one or choose another with --listen)"
-        }
-        io::ErrorKind::AddrNotAvailable => " (this host has no such address)",
-        io::ErrorKind::PermissionDenied => " (ports below 1024 need CAP_NET_BIND_SERVICE)",
-        _ => "",
-    }
-}
-
-fn challenge_advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            " (another process has it: let that one pass the challenge on, or take \"tls-alpn-01\")"
-        }
-        _ => advice(error),
-    }
 }
 
 /// How long to wait for descriptors to come free: also bounds how often that is logged.

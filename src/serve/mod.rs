@@ -21,4 +21,4 @@ pub use certificates::{CertificateStatus, PairError, TlsError};
 pub use counters::Counters;
 pub use listener::{Ends, Listener, ServeError};
 pub use routes::{Route, Routes};
-pub use socket::Activated;
+pub use socket::{Activated, BindError};

@@ -10,6 +10,7 @@ use std::{
 };
 
 use listenfd::ListenFd;
+use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
@@ -28,7 +29,7 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Binds a socket of its own; one of the service manager's is not bound here.
-    pub(super) fn bind(address: &Address) -> io::Result<Self> {
+    fn bind(address: &Address) -> io::Result<Self> {
         match address {
             Address::Systemd(_) => Err(io::ErrorKind::NotFound.into()),
             Address::Tcp(address) => Ok(Self {
@@ -101,6 +102,84 @@ fn remove_stale(path: &Path) {
     }
 }
 
+/// The sockets at some addresses, by the address that was asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sockets(Vec<(Address, Arc<Socket>)>);
+
+impl Sockets {
+    /// Binds every address, or takes it from those that were handed over. It shares what `present`
+    /// has for the same addresses, so that one takes over from the other without anybody being
+    /// refused.
+    pub(super) fn open(
+        addresses: &[Address],
+        activated: &Activated,
+        present: Option<&Self>,
+    ) -> Result<Self, BindError> {
+        let mut sockets = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            let found = match address {
+                Address::Systemd(name) => activated.named(name),
+                Address::Tcp(_) | Address::Unix(_) => {
+                    let mut present = present.iter().flat_map(|present| &present.0);
+                    let shared = present.find(|(it, _)| it == address);
+                    shared
+                        .map(|(_, socket)| Arc::clone(socket))
+                        .into_iter()
+                        .collect()
+                }
+            };
+            if found.is_empty() {
+                let bound = Socket::bind(address);
+                let bound = bound.map_err(|source| BindError::new(address, activated, source))?;
+                sockets.push((address.clone(), Arc::new(bound)));
+            }
+            let found = found.into_iter();
+            sockets.extend(found.map(|socket| (address.clone(), socket)));
+        }
+        Ok(Self(sockets))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(Address, Arc<Socket>)> {
+        self.0.iter()
+    }
+}
+
+/// Why nothing can listen at an address.
+#[derive(Debug, Error)]
+#[error("could not listen on {address}{advice}")]
+pub struct BindError {
+    address: Address,
+    /// What to do, in brackets.
+    advice: String,
+    source: io::Error,
+}
+
+impl BindError {
+    fn new(address: &Address, activated: &Activated, source: io::Error) -> Self {
+        let advice = match (address, source.kind()) {
+            (Address::Systemd(_), _) => activated.advice(),
+            (_, io::ErrorKind::AddrInUse) => {
+                " (another process has it; stop that one or choose another)".to_owned()
+            }
+            (_, io::ErrorKind::AddrNotAvailable) => " (this host has no such address)".to_owned(),
+            (_, io::ErrorKind::PermissionDenied) => {
+                " (ports below 1024 need a socket unit or CAP_NET_BIND_SERVICE)".to_owned()
+            }
+            _ => String::new(),
+        };
+        Self {
+            address: address.clone(),
+            advice,
+            source,
+        }
+    }
+
+    /// Whether another process may give the address back.
+    pub fn may_pass(&self) -> bool {
+        self.source.kind() != io::ErrorKind::PermissionDenied
+    }
+}
+
 /// The sockets that the service manager has handed over (`sd_listen_fds_with_names(3)`).
 #[derive(Clone, Debug, Default)]
 pub struct Activated(Vec<(String, Arc<Socket>)>);
@@ -126,13 +205,13 @@ impl Activated {
     }
 
     /// Those of one name.
-    pub(super) fn named(&self, name: &str) -> Vec<Arc<Socket>> {
+    fn named(&self, name: &str) -> Vec<Arc<Socket>> {
         let named = self.0.iter().filter(|(it, _)| it == name);
         named.map(|(_, socket)| Arc::clone(socket)).collect()
     }
 
     /// Why one may not be there, in brackets.
-    pub(super) fn advice(&self) -> String {
+    fn advice(&self) -> String {
         let names: Vec<_> = self.0.iter().map(|(name, _)| name.as_str()).collect();
         if names.is_empty() {
             return " (no socket was handed over: start the socket unit, not the service)"

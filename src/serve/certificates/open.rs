@@ -16,7 +16,10 @@ use super::{
     resolver::{ACME_TLS, Resolver},
     slot::Statuses,
 };
-use crate::{config::settings, serve::ServeError};
+use crate::{
+    config::settings,
+    serve::{Activated, ServeError},
+};
 
 /// What a listener needs for TLS, and what keeps it fresh.
 #[derive(Clone)]
@@ -41,13 +44,14 @@ impl Certificates {
     /// [`ServeError`] when files cannot be used or an address is not to be had.
     pub(in crate::serve) async fn open(
         settings: &settings::Tls,
+        activated: &Activated,
         present: Option<&Self>,
     ) -> Result<Self, ServeError> {
         let statuses = Statuses::default();
         let source = match settings {
             settings::Tls::Acme(settings) => {
                 let present = present.and_then(|present| present.source.acme());
-                Source::Acme(Acme::open(settings, present, &statuses).await?)
+                Source::Acme(Acme::open(settings, activated, present, &statuses).await?)
             }
             settings::Tls::Files(files) => Source::Files(Files::open(files, &statuses).await?),
         };

@@ -12,7 +12,6 @@ use http_body_util::Full;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
@@ -20,10 +19,14 @@ use tokio::{
 use tracing::{debug, error};
 
 use super::challenges::Challenges;
-use crate::{Report, accept::is_peers_fault};
+use crate::{
+    Report,
+    accept::is_peers_fault,
+    serve::socket::{Socket, Stream},
+};
 
 /// Answers on `socket` for ever.
-pub(super) async fn answer(socket: &TcpListener, challenges: &Challenges) {
+pub(super) async fn answer(socket: &Socket, challenges: &Challenges) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -56,16 +59,16 @@ pub(super) async fn answer(socket: &TcpListener, challenges: &Challenges) {
 
 /// Accepts when there is room: at the limit connections wait in the kernel.
 async fn accept(
-    socket: &TcpListener,
+    socket: &Socket,
     permits: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(Stream, OwnedSemaphorePermit)> {
     let permit = Arc::clone(permits).acquire_owned().await;
     let permit = permit.map_err(io::Error::other)?;
     let (stream, _) = socket.accept().await?;
     Ok((stream, permit))
 }
 
-async fn serve(stream: TcpStream, challenges: &Challenges) {
+async fn serve(stream: Stream, challenges: &Challenges) {
     let service = service_fn(|request| {
         let response = respond(&request, challenges);
         std::future::ready(Ok::<_, Infallible>(response))

@@ -1,9 +1,9 @@
 //! Everything that certificates from an ACME server need, ready to start.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use futures_util::future::{join, join_all};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::sync::Semaphore;
 use tracing::error;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     Report,
     config::settings::{self, Challenge},
-    serve::ServeError,
+    serve::{Activated, ServeError, socket::Sockets},
 };
 
 /// One certificate for each domain, kept fresh by orders to one server.
@@ -28,8 +28,8 @@ pub(in crate::serve::certificates) struct Acme {
     settings: settings::Acme,
     slots: Vec<Slot>,
     challenges: Challenges,
-    /// Where http-01 is answered, by the address that was asked for.
-    sockets: Vec<(SocketAddr, Arc<TcpListener>)>,
+    /// Where http-01 is answered.
+    sockets: Sockets,
 }
 
 impl Acme {
@@ -41,15 +41,16 @@ impl Acme {
     /// [`ServeError`] when an address is not to be had.
     pub(in crate::serve::certificates) async fn open(
         settings: &settings::Acme,
+        activated: &Activated,
         present: Option<&Self>,
         statuses: &Statuses,
     ) -> Result<Self, ServeError> {
-        let mut sockets = Vec::new();
-        if let Challenge::Http01 { listen } = &settings.challenge {
-            for address in listen {
-                sockets.push((*address, bind(*address, present).await?));
-            }
-        }
+        let listen = match &settings.challenge {
+            Challenge::Http01 { listen } => listen.as_slice(),
+            Challenge::TlsAlpn01 => &[],
+        };
+        let present = present.map(|present| &present.sockets);
+        let sockets = Sockets::open(listen, activated, present)?;
         let disk = Disk::new(settings);
         let mut slots = Vec::with_capacity(settings.domains.len());
         for domain in &settings.domains {
@@ -86,17 +87,6 @@ impl Acme {
             .map(|(_, socket)| http01::answer(socket, &self.challenges));
         join(join_all(keepers), join_all(listeners)).await;
     }
-}
-
-async fn bind(address: SocketAddr, present: Option<&Acme>) -> Result<Arc<TcpListener>, ServeError> {
-    let mut shared = present.iter().flat_map(|present| &present.sockets);
-    if let Some((_, socket)) = shared.find(|(shared, _)| *shared == address) {
-        return Ok(Arc::clone(socket));
-    }
-    let bound = TcpListener::bind(address).await;
-    bound
-        .map(Arc::new)
-        .map_err(|source| ServeError::BindChallenge { address, source })
 }
 
 /// The certificate of `domain` that is on disk, if there is one of use.
