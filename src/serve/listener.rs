@@ -56,7 +56,7 @@ impl Listener {
             None => None,
         };
         let sockets = present.map(|present| &present.sockets);
-        let sockets = Sockets::open(&settings.listen, activated, sockets)?;
+        let sockets = Sockets::open(&settings.listen, "--listen", activated, sockets)?;
         // Connections of before count, so that a reload doubles nobody's share.
         let crowd = present.map(|present| &present.crowd);
         let crowd = crowd.filter(|crowd| crowd.has(&settings.limits));
@@ -112,9 +112,10 @@ impl Listener {
             crowd: Arc::clone(&self.crowd),
         };
         let mut accepting = JoinSet::new();
-        for (address, socket) in self.sockets.iter() {
+        // Each goes with its loop, so that nobody connects in vain to a process that ends.
+        for (address, socket) in self.sockets.into_iter() {
             let tally = Arc::new(counters.of(&address.to_string()));
-            accepting.spawn(door.clone().accept(Arc::clone(socket), tally, ends.clone()));
+            accepting.spawn(door.clone().accept(socket, tally, ends.clone()));
         }
         let mut ended = std::pin::pin!(accepting.join_all());
         tokio::select! {

@@ -110,8 +110,11 @@ impl Sockets {
     /// Binds every address, or takes it from those that were handed over. It shares what `present`
     /// has for the same addresses, so that one takes over from the other without anybody being
     /// refused.
+    ///
+    /// Other addresses are to be chosen with `flag`, which is for errors.
     pub(super) fn open(
         addresses: &[Address],
+        flag: &'static str,
         activated: &Activated,
         present: Option<&Self>,
     ) -> Result<Self, BindError> {
@@ -130,7 +133,18 @@ impl Sockets {
             };
             if found.is_empty() {
                 let bound = Socket::bind(address);
-                let bound = bound.map_err(|source| BindError::new(address, activated, source))?;
+                let bound = bound.map_err(|source| {
+                    let advice = match address {
+                        Address::Systemd(_) => activated.advice(),
+                        Address::Tcp(_) | Address::Unix(_) => advice(&source, flag),
+                    };
+                    let address = address.clone();
+                    BindError {
+                        address,
+                        advice,
+                        source,
+                    }
+                })?;
                 sockets.push((address.clone(), Arc::new(bound)));
             }
             let found = found.into_iter();
@@ -141,6 +155,23 @@ impl Sockets {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &(Address, Arc<Socket>)> {
         self.0.iter()
+    }
+
+    pub(super) fn into_iter(self) -> impl Iterator<Item = (Address, Arc<Socket>)> {
+        self.0.into_iter()
+    }
+}
+
+fn advice(error: &io::Error, flag: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(" (another process has it; stop that one or choose another with {flag})")
+        }
+        io::ErrorKind::AddrNotAvailable => " (this host has no such address)".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            " (ports below 1024 need a socket unit or CAP_NET_BIND_SERVICE)".to_owned()
+        }
+        _ => String::new(),
     }
 }
 
@@ -155,25 +186,6 @@ pub struct BindError {
 }
 
 impl BindError {
-    fn new(address: &Address, activated: &Activated, source: io::Error) -> Self {
-        let advice = match (address, source.kind()) {
-            (Address::Systemd(_), _) => activated.advice(),
-            (_, io::ErrorKind::AddrInUse) => {
-                " (another process has it; stop that one or choose another)".to_owned()
-            }
-            (_, io::ErrorKind::AddrNotAvailable) => " (this host has no such address)".to_owned(),
-            (_, io::ErrorKind::PermissionDenied) => {
-                " (ports below 1024 need a socket unit or CAP_NET_BIND_SERVICE)".to_owned()
-            }
-            _ => String::new(),
-        };
-        Self {
-            address: address.clone(),
-            advice,
-            source,
-        }
-    }
-
     /// Whether another process may give the address back.
     pub fn may_pass(&self) -> bool {
         self.source.kind() != io::ErrorKind::PermissionDenied

@@ -50,7 +50,7 @@ impl Acme {
             Challenge::TlsAlpn01 => &[],
         };
         let present = present.map(|present| &present.sockets);
-        let sockets = Sockets::open(listen, activated, present)?;
+        let sockets = Sockets::open(listen, "serve.acme.http-listen", activated, present)?;
         let disk = Disk::new(settings);
         let mut slots = Vec::with_capacity(settings.domains.len());
         for domain in &settings.domains {
