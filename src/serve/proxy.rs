@@ -48,7 +48,19 @@ const MAX_V2_BYTES: usize = 4096;
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic_or_wait(rest in any::<Vec<u8>>(), start in 0..3_usize) {
+            let start = [&b""[..], b"PROXY TCP4 ", &SIGNATURE][start];
+            let bytes = [start, &rest].concat();
+            prop_assert!(read(&mut bytes.as_slice()).now_or_never().is_some());
+        }
+    }
 
     async fn client(mut bytes: &[u8]) -> io::Result<(Option<IpAddr>, &[u8])> {
         let client = read(&mut bytes).await?;
