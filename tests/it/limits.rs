@@ -6,7 +6,6 @@ mod hostile;
 use std::{net::Ipv4Addr, time::Duration};
 
 use http::StatusCode;
-use oidc_mirror::demo::SigningKey;
 use rustls::version::TLS13;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -23,19 +22,13 @@ use crate::support::{
 
 const ISSUER: &str = "https://oidc.example.com";
 
-fn lists(key: &SigningKey) -> ApiServer {
-    let server = ApiServer::start();
-    server.set_keys(std::slice::from_ref(key));
-    server
-}
-
 fn plan(server: &ApiServer) -> Plan {
     Plan::new().mirror(ISSUER, &[server])
 }
 
 /// A service with documents, its API server, and the service as hostile peers see it.
 async fn serving(settings: &[&str]) -> (Running, ApiServer, Target) {
-    let server = lists(&p256());
+    let server = ApiServer::listing(ISSUER, &[p256()]);
     let plan = settings.iter().fold(plan(&server), |plan, it| plan.set(it));
     let service = plan.start().await;
     service.documents(ISSUER).await;
@@ -53,7 +46,7 @@ fn url() -> String {
 
 #[tokio::test]
 async fn no_attack_keeps_a_good_client_waiting_or_writes_a_line_into_the_log() {
-    let server = lists(&p256());
+    let server = ApiServer::listing(ISSUER, &[p256()]);
     let plan = plan(&server)
         .set("serve.handshake-timeout=1s")
         .set("serve.header-timeout=1s")
@@ -177,7 +170,7 @@ async fn http2_says_how_many_requests_at_one_time_it_takes() {
 
 #[tokio::test]
 async fn out_of_descriptors_it_waits_and_goes_on() {
-    let server = lists(&p256());
+    let server = ApiServer::listing(ISSUER, &[p256()]);
     let plan = plan(&server).set("serve.max-connections-per-address=0");
     let mut command = Command::new("sh");
     let script = "ulimit -n 48; exec \"$@\"";

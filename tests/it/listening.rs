@@ -27,12 +27,6 @@ use crate::support::{
 
 const ISSUER: &str = "https://oidc.example.com";
 
-fn lists(key: &SigningKey) -> ApiServer {
-    let server = ApiServer::start();
-    server.set_keys(std::slice::from_ref(key));
-    server
-}
-
 /// One request on a connection that ends with it.
 async fn ask<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> String {
     let request =
@@ -55,7 +49,7 @@ async fn served_at(path: &Path, key: &SigningKey) {
 #[tokio::test]
 async fn a_unix_socket_serves_anybody_and_goes_with_its_service() {
     let (key, directory) = (p256(), tempfile::tempdir().unwrap());
-    let server = lists(&key);
+    let server = ApiServer::listing(ISSUER, std::slice::from_ref(&key));
     let path = directory.path().join("http.sock");
     // What a process left behind that was killed.
     drop(BlockingUnixListener::bind(&path).unwrap());
@@ -107,7 +101,7 @@ fn activated(sockets: [OwnedFd; 2], names: &str) -> Command {
 #[tokio::test]
 async fn sockets_that_are_handed_over_are_found_by_name() {
     let (key, directory) = (p256(), tempfile::tempdir().unwrap());
-    let server = lists(&key);
+    let server = ApiServer::listing(ISSUER, std::slice::from_ref(&key));
     let path = directory.path().join("http.sock");
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = tcp.local_addr().unwrap();
@@ -134,7 +128,7 @@ async fn sockets_that_are_handed_over_are_found_by_name() {
 #[tokio::test]
 async fn two_sockets_of_one_name_serve_alike() {
     let key = p256();
-    let server = lists(&key);
+    let server = ApiServer::listing(ISSUER, std::slice::from_ref(&key));
     let sockets = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let addresses = sockets.each_ref().map(|it| it.local_addr().unwrap());
     let plan = Plan::plain()
@@ -187,7 +181,7 @@ async fn behind(service: &Running, header: &[u8]) -> std::io::Result<impl AsyncR
 #[tokio::test]
 async fn behind_a_load_balancer_each_client_counts_by_its_own_address() {
     let key = p256();
-    let server = lists(&key);
+    let server = ApiServer::listing(ISSUER, std::slice::from_ref(&key));
     let service = Plan::new()
         .mirror(ISSUER, &[&server])
         .set("serve.proxy-protocol=true")
@@ -237,7 +231,7 @@ async fn behind_a_load_balancer_each_client_counts_by_its_own_address() {
 #[tokio::test]
 async fn requests_are_logged_only_where_that_is_wanted() {
     let key = p256();
-    let server = lists(&key);
+    let server = ApiServer::listing(ISSUER, std::slice::from_ref(&key));
     for is_wanted in [false, true] {
         let plan = Plan::new()
             .mirror(ISSUER, &[&server])
@@ -266,7 +260,7 @@ async fn requests_are_logged_only_where_that_is_wanted() {
 
 #[tokio::test]
 async fn the_watchdog_hears_that_it_is_alive() {
-    let server = lists(&p256());
+    let server = ApiServer::listing(ISSUER, &[p256()]);
     let plan = Plan::new().mirror(ISSUER, &[&server]);
     let mut command = Command::new("sh");
     let script = "WATCHDOG_USEC=300000 exec \"$@\"";
