@@ -51,13 +51,23 @@ async fn run(arguments: &[&str]) -> Output {
 }
 
 /// `oidc-mirror keys` with these arguments and the settings of `service`.
+/// Runs `keys` with these arguments, of which the last ones may be names of keys.
 async fn keys(service: &Running, arguments: &[&str]) -> Output {
     let settings = service.plan().arguments();
-    let settings = settings.iter().map(String::as_str);
+    let words = match arguments {
+        ["revoke", "--undo", ..] => 2,
+        ["approve" | "revoke", ..] => 1,
+        options => options.len(),
+    };
+    let (words, names) = arguments.split_at(words);
+    // One kid in 64 begins as an option does.
+    let names = ["--"].iter().filter(|_| !names.is_empty()).chain(names);
     let arguments: Vec<_> = ["keys"]
-        .into_iter()
-        .chain(arguments.iter().copied())
-        .chain(settings)
+        .iter()
+        .chain(words)
+        .copied()
+        .chain(settings.iter().map(String::as_str))
+        .chain(names.copied())
         .collect();
     run(&arguments).await
 }
