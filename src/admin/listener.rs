@@ -12,15 +12,15 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::timeout,
 };
-use tracing::{debug, error};
+use tracing::debug;
 
 use super::{
     Views,
     respond::{Question, fault},
 };
-use crate::{Report, accept::is_peers_fault, clock, config::settings};
+use crate::{Report, accept, clock, config::settings};
 
 /// The bound socket.
 #[derive(Debug)]
@@ -80,17 +80,7 @@ impl Admin {
                         drop(permit);
                     });
                 }
-                Err(error) if is_peers_fault(&error) => {
-                    debug!(%error, "a connection of the operator was not accepted");
-                }
-                Err(error) => {
-                    error!(
-                        %error,
-                        "no connection can be accepted on admin.listen; raise the limit of open \
-                         files (LimitNOFILE)"
-                    );
-                    sleep(ACCEPT_PAUSE).await;
-                }
+                Err(error) => accept::failed(&error, " on admin.listen").await,
             }
         }
         let ended = timeout(GRACE, async {
@@ -154,8 +144,6 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// How long to wait for descriptors to come free: also bounds how often that is logged.
-const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// A request and its answer, however slow the peer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long answers under way may take when the process ends.

@@ -3,17 +3,12 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 
 use thiserror::Error;
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tokio_rustls::TlsAcceptor;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
 use super::{
     Activated, Counters, Routes,
@@ -23,7 +18,7 @@ use super::{
     crowd::Crowd,
     socket::{BindError, Socket, Sockets, Stream},
 };
-use crate::{accept::is_peers_fault, config::settings};
+use crate::{accept, config::settings};
 
 /// The bound sockets of a process, and how to answer on them.
 #[derive(Clone, Debug)]
@@ -186,13 +181,7 @@ impl Door {
                         drop(permit);
                     });
                 }
-                Err(error) if is_peers_fault(&error) => {
-                    debug!(%error, "a connection was not accepted");
-                }
-                Err(error) => {
-                    error!(%error, "no connection can be accepted; raise the limit of open files (LimitNOFILE)");
-                    sleep(ACCEPT_PAUSE).await;
-                }
+                Err(error) => accept::failed(&error, "").await,
             }
         }
         // With it goes this listener's share of the socket.
@@ -236,6 +225,3 @@ pub enum ServeError {
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
-
-/// How long to wait for descriptors to come free: also bounds how often that is logged.
-const ACCEPT_PAUSE: Duration = Duration::from_secs(1);

@@ -14,14 +14,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::timeout,
 };
-use tracing::{debug, error};
+use tracing::debug;
 
 use super::challenges::Challenges;
 use crate::{
-    Report,
-    accept::is_peers_fault,
+    Report, accept,
     serve::socket::{Socket, Stream},
 };
 
@@ -42,17 +41,7 @@ pub(super) async fn answer(socket: &Socket, challenges: &Challenges) {
                     drop(permit);
                 });
             }
-            Err(error) if is_peers_fault(&error) => {
-                debug!(%error, "a connection for http-01 was not accepted");
-            }
-            Err(error) => {
-                error!(
-                    %error,
-                    "no connection can be accepted on serve.acme.http-listen; raise the limit of \
-                     open files (LimitNOFILE)"
-                );
-                sleep(ACCEPT_PAUSE).await;
-            }
+            Err(error) => accept::failed(&error, " on serve.acme.http-listen").await,
         }
     }
 }
@@ -103,8 +92,6 @@ fn respond<B>(request: &Request<B>, challenges: &Challenges) -> Response<Full<By
 }
 
 const PREFIX: &str = "/.well-known/acme-challenge/";
-/// How long to wait for descriptors to come free: also bounds how often that is logged.
-const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// A request and its answer, however slow the peer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// A CA looks from a few places at a time.
